@@ -1,0 +1,1 @@
+"""Learned fast answers, and the route from a question to an answer."""

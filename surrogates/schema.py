@@ -1,0 +1,91 @@
+"""Tables of the surrogates' room in the library's database: chat, feedback and the answer bank."""
+
+from __future__ import annotations
+
+from kb.database import Migration
+
+FIRST = Migration(
+    1,
+    """
+CREATE TABLE chats (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    collection_id INTEGER REFERENCES collections(id),   -- NULL: the whole library
+    title TEXT NOT NULL DEFAULT '',
+    created_at TEXT NOT NULL DEFAULT (datetime('now')),
+    deleted_at TEXT
+) STRICT;
+
+-- One question and its answer; the answer is the job's text and result.
+CREATE TABLE turns (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    chat_id INTEGER NOT NULL REFERENCES chats(id),
+    question TEXT NOT NULL,
+    job_id INTEGER NOT NULL REFERENCES jobs(id),
+    asked_at TEXT NOT NULL DEFAULT (datetime('now'))
+) STRICT;
+CREATE INDEX turns_by_chat ON turns(chat_id);
+
+CREATE TABLE feedback (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    turn_id INTEGER NOT NULL REFERENCES turns(id),
+    verdict TEXT NOT NULL CHECK (verdict IN ('right', 'wrong')),
+    comment TEXT NOT NULL DEFAULT '',
+    given_at TEXT NOT NULL DEFAULT (datetime('now'))
+) STRICT;
+
+-- state: active may answer; suspended waits for a recheck; tombstoned lost a passage that it rests on; proposed waits for a person.
+CREATE TABLE bank_answers (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    collection_id INTEGER NOT NULL REFERENCES collections(id),
+    text TEXT NOT NULL,
+    source TEXT NOT NULL CHECK (source IN ('structure', 'engine', 'human')),
+    teacher TEXT NOT NULL,                      -- model that wrote it, '' for structure
+    prompt_version TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('active', 'suspended', 'tombstoned', 'proposed')),
+    checked_seq INTEGER NOT NULL,               -- newest library change it was checked against
+    made_at TEXT NOT NULL DEFAULT (datetime('now'))
+) STRICT;
+CREATE INDEX bank_answers_by_state ON bank_answers(collection_id, state);
+
+-- All passages that an answer rests on, anchored so that a later reader can find the place again.
+CREATE TABLE bank_sources (
+    answer_id INTEGER NOT NULL REFERENCES bank_answers(id),
+    passage_id INTEGER NOT NULL,                -- no foreign key: the passage may go, the record stays
+    revision_id INTEGER NOT NULL,
+    quote TEXT NOT NULL,
+    quote_start INTEGER NOT NULL,
+    quote_end INTEGER NOT NULL,
+    quote_sha256 TEXT NOT NULL,                 -- of the whole passage text
+    PRIMARY KEY (answer_id, passage_id, quote_start)
+) STRICT;
+CREATE INDEX bank_sources_by_passage ON bank_sources(passage_id);
+
+CREATE TABLE bank_questions (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    answer_id INTEGER NOT NULL REFERENCES bank_answers(id),
+    text TEXT NOT NULL,
+    source TEXT NOT NULL CHECK (source IN ('structure', 'engine', 'human')),
+    vector BLOB NOT NULL,                       -- float32 of the frozen encoder, unit length
+    UNIQUE (answer_id, text)
+) STRICT;
+
+-- One row a passage once teaching has dealt with it; counts are JSON {"made": n, "kept": n, "dropped": {"reason": n}}.
+CREATE TABLE taught_passages (
+    passage_id INTEGER PRIMARY KEY,
+    teacher TEXT NOT NULL,
+    prompt_version TEXT NOT NULL,
+    counts TEXT NOT NULL,
+    engine_s REAL NOT NULL,
+    at TEXT NOT NULL DEFAULT (datetime('now'))
+) STRICT;
+
+-- A passage that goes takes the answers that rest on it along, in the same transaction, whoever deleted it.
+CREATE TRIGGER bank_follows_passages AFTER DELETE ON passages BEGIN
+    UPDATE bank_answers SET state = 'tombstoned'
+    WHERE id IN (SELECT answer_id FROM bank_sources WHERE passage_id = old.id);
+    DELETE FROM taught_passages WHERE passage_id = old.id;
+END;
+""",
+)
+
+MIGRATIONS = (FIRST,)
