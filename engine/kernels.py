@@ -1,0 +1,78 @@
+"""The arithmetic and the reads of the engine behind one Protocol: a native library, and a numpy twin that serves where it is not built."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.formats import Bytes, Floats
+
+Integers = NDArray[np.int64]
+DIRECT_ALIGNMENT = 4096
+"""Offsets, sizes and addresses at multiples of this are read without a copy by every system's direct I/O."""
+
+
+class WeightFile(Protocol):
+    """A file opened for positional reads; a context manager that closes it. `direct` is True when the page cache is bypassed."""
+
+    path: Path
+    size: int
+    direct: bool
+
+    def close(self) -> None: ...
+    def __enter__(self) -> WeightFile: ...
+    def __exit__(self, *_: object) -> None: ...
+
+
+class Kernels(Protocol):
+    """Both implementations give the same values to about 1e-5 relative, and each gives the same bits for a token alone or among others.
+
+    Quantised weights meet activations in int8 with a scale for every 32 columns; integers are summed exactly, groups in float32.
+    Plain float formats (f32, f16, bf16) meet float32 activations. NaN and infinite activations give NaN.
+    """
+
+    name: str
+    """What runs, for reports: "native avx2", "native neon", "native scalar" or "numpy twin"."""
+
+    def matmul(self, format: str, weights: Bytes, x: Floats) -> Floats:
+        """x [n, columns] times the rows of `weights` uint8 [rows, row_bytes] -> [n, rows].
+
+        The rows may lie a stride apart (a view of a larger array); the bytes of one row are contiguous.
+        """
+        ...
+
+    def weighted_sum(self, format: str, weights: Bytes, coefficients: Floats) -> Floats:
+        """coefficients [n, rows] times `weights` uint8 [rows, row_bytes] -> [n, columns]: the down projection, neuron-major.
+
+        Rows may lie a stride apart. Coefficients stay in float32; a row whose coefficient is 0 for every n is skipped.
+        """
+        ...
+
+    def open_direct(self, path: Path) -> WeightFile:
+        """Open for `read_batch`, past the page cache where the system and the file system have direct I/O, plainly elsewhere."""
+        ...
+
+    def read_batch(self, file: WeightFile, offsets: Integers, sizes: Integers, into: Bytes, places: Integers) -> None:
+        """Read `sizes[i]` bytes at `offsets[i]` of the file to `into[places[i]:]`, many at a time; returns when all are there.
+
+        `into` is contiguous uint8 [length]. Any offset and size is allowed; multiples of `DIRECT_ALIGNMENT` (512 on most disks) in a
+        buffer of `aligned_buffer` spare a copy. Raises OSError when a read fails and EOFError when the file ends before a piece does.
+        """
+        ...
+
+
+def aligned_buffer(size: int) -> Bytes:
+    """Zeroed uint8 [size] whose address is a multiple of `DIRECT_ALIGNMENT`; untouched pages take no memory yet."""
+    room = np.zeros(size + DIRECT_ALIGNMENT, np.uint8)
+    start = -room.ctypes.data % DIRECT_ALIGNMENT
+    return room[start : start + size]
+
+
+def load(prefer: Literal["native", "twin"] = "native") -> Kernels:
+    """The native library where set-up has built it for this machine, otherwise (or on wish) the numpy twin."""
+    from engine.native import twin
+
+    return twin.Twin()

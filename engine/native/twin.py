@@ -1,0 +1,138 @@
+"""The kernels in numpy: the reference in tests, and what serves where no compiler was found at set-up."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+
+from engine import formats
+from engine.formats import Bytes, Floats
+from engine.kernels import Integers, WeightFile
+
+_TILE_BYTES = 16_000_000
+"""Float32 weights that are unpacked at a time, so that the twin stays within a memory budget too."""
+_TINY = np.float32(1e-30)
+ACTIVATION_GROUP = 32
+
+
+def quantize_activations(x: Floats) -> tuple[Floats, Floats]:
+    """int8 activations (as float32, exact) [n, columns] and their scales [n, columns / 32].
+
+    Groups whose largest magnitude is below 1e-30 become zero; a group with a NaN or an infinity gets the scale NaN.
+    """
+    groups = x.reshape(x.shape[0], -1, ACTIVATION_GROUP)
+    with np.errstate(invalid="ignore", over="ignore"):
+        largest = np.abs(groups).max(axis=2)  # [n, groups]
+        usable = np.isfinite(largest) & (largest >= _TINY)
+        inverse = np.where(usable, np.float32(127) / np.where(usable, largest, np.float32(1)), np.float32(0))
+        quants = np.rint(np.where(usable[:, :, None], groups, np.float32(0)) * inverse[:, :, None])
+    scales = np.where(usable, largest / np.float32(127), np.where(np.isfinite(largest), np.float32(0), np.float32(np.nan)))
+    return quants.reshape(x.shape), scales.astype(np.float32)
+
+
+class _PlainFile:
+    """A file read through the page cache, positionally where the system can, under a lock elsewhere."""
+
+    direct = False
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed by close()
+        self._lock = threading.Lock()
+        self.size = os.fstat(self._file.fileno()).st_size
+
+    def read_into(self, view: memoryview, offset: int) -> int:
+        """How many bytes came; fewer than asked only at the end of the file or when the system returns early."""
+        if hasattr(os, "preadv"):
+            return os.preadv(self._file.fileno(), [view], offset)
+        with self._lock:
+            self._file.seek(offset)
+            return self._file.readinto(view) or 0
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> _PlainFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Twin:
+    """See `engine.kernels.Kernels`."""
+
+    name = "numpy twin"
+
+    def matmul(self, format: str, weights: Bytes, x: Floats) -> Floats:
+        entry = formats.find(format)
+        x = np.ascontiguousarray(x, np.float32)
+        out = np.empty((x.shape[0], weights.shape[0]), np.float32)
+        tile = max(1, _TILE_BYTES // (4 * x.shape[1] * max(1, x.shape[0] // 8)))
+        quantized = quantize_activations(x) if entry.group_columns else None
+        for first in range(0, weights.shape[0], tile):
+            rows = weights[first : first + tile]
+            if quantized is None:
+                plain = formats.dequantize(format, rows, x.shape[1])
+                for token in range(x.shape[0]):  # one by one: the same bits whatever n is
+                    out[token, first : first + tile] = plain @ x[token]
+            else:
+                out[:, first : first + tile] = _grouped_product(formats.unpack(format, rows), *quantized)
+        return out
+
+    def weighted_sum(self, format: str, weights: Bytes, coefficients: Floats) -> Floats:
+        columns = formats.find(format).columns(weights.shape[1])
+        out = np.zeros((coefficients.shape[0], columns), np.float32)
+        tile = max(1, _TILE_BYTES // (4 * columns))
+        for first in range(0, weights.shape[0], tile):
+            part = coefficients[:, first : first + tile]
+            used = np.flatnonzero(np.any(part != 0, axis=0))
+            rows = formats.dequantize(format, weights[first : first + tile][used], columns)
+            for token in range(coefficients.shape[0]):
+                out[token] += part[token, used] @ rows
+        return out
+
+    def open_direct(self, path: Path) -> WeightFile:
+        return _PlainFile(path)
+
+    def read_batch(self, file: WeightFile, offsets: Integers, sizes: Integers, into: Bytes, places: Integers) -> None:
+        assert isinstance(file, _PlainFile)
+        check_pieces(offsets, sizes, into, places)
+        view = into.data
+        for offset, size, place in zip(offsets.tolist(), sizes.tolist(), places.tolist(), strict=True):
+            done = 0
+            while done < size:
+                got = file.read_into(view[place + done : place + size], offset + done)
+                if got == 0:
+                    raise EOFError(f"{file.path} ends at byte {file.size}, but {size} bytes were wanted from byte {offset}")
+                done += got
+
+
+def _grouped_product(grid: formats.Grid, quants: Floats, scales: Floats) -> Floats:
+    """[n, rows] of a tile; the sums within groups are integers and exact, groups are added in order in float32."""
+    rows, columns = grid.quants.shape
+    groups = grid.scales.shape[1]
+    width = columns // groups
+    activations = quants.reshape(-1, groups, width).transpose(1, 2, 0)  # [groups, width, n]
+    integers = grid.quants.reshape(rows, groups, width).transpose(1, 0, 2).astype(np.float32) @ activations  # [groups, rows, n]
+    integers *= grid.scales.T[:, :, None]
+    if grid.offsets is not None:
+        integers += grid.offsets.T[:, :, None] * activations.sum(axis=1)[:, None, :]
+    integers *= np.repeat(scales, ACTIVATION_GROUP // width, axis=1).T[:, None, :]
+    product: Floats = np.add.reduce(integers, axis=0).T  # [n, rows]
+    return product
+
+
+def check_pieces(offsets: Integers, sizes: Integers, into: Bytes, places: Integers) -> None:
+    """ValueError unless the four describe reads that lie within `into`."""
+    if not len(offsets) == len(sizes) == len(places):
+        raise ValueError(f"{len(offsets)} offsets, {len(sizes)} sizes and {len(places)} places: expected as many of each")
+    if into.dtype != np.uint8 or into.ndim != 1 or not into.flags.c_contiguous or not into.flags.writeable:
+        raise ValueError("pieces are read into a writable contiguous uint8 array of one dimension")
+    if len(offsets) == 0:
+        return
+    if min(int(offsets.min()), int(sizes.min()), int(places.min())) < 0 or int((places + sizes).max()) > into.size:
+        raise ValueError(f"a piece lies outside the buffer of {into.size} bytes or before the file's start")
