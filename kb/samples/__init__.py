@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 NAMES = (
-    "HX hydraulic pumps - operating manual.pdf",
-    "IM 160 injection moulding machine - alarm manual.docx",
-    "Norvik HLP 46 - safety data sheet.md",
+    "HX 200 and HX 300 pump manual.pdf",
+    "IM 160 alarm manual.docx",
+    "Hydra 46 safety data sheet.md",
 )
 
 
