@@ -1,0 +1,236 @@
+"""Gates that a bank question must pass before its answer may stand for the user's question. They fail closed.
+
+Each gate is a pure predicate over the user's question, the bank's question and the evidence (the answer with the passage it rests
+on); `refusal` names the first that says no. Sentence vectors put "max" next to "min" and P200 next to P300, so what must not be
+confused is compared word by word here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from surrogates.quantities import signature
+from surrogates.wording import Rarity, content, language, words
+
+# Which side is meant must be said by both questions or by neither.
+_STRICT_PAIRS = """max maximum maximal highest upper greatest most | min minimum minimal lowest lower least smallest fewest
+before prior preceding | after following afterwards
+with including | without excluding
+above exceed exceeds exceeding | below beneath
+more | less fewer
+higher | lower
+high | low
+faster | slower
+longer | shorter
+inlet intake input incoming | outlet exhaust output outgoing
+left lefthand | right righthand
+import | export
+upload | download
+always | never
+single | double multiple both all every each"""
+
+# A question may leave the side out, but not name the other one.
+_OPPOSITES = """suction | discharge delivery
+front | rear back
+top upper | bottom lower
+inner inside internal indoor | outer outside external outdoor
+hot warm | cold
+first | last
+primary | secondary
+positive | negative
+forward clockwise | reverse backward backwards counterclockwise anticlockwise
+vertical vertically | horizontal horizontally
+new | old
+receive receiving incoming | send sending outgoing
+parallel | series
+manual manually | automatic automatically auto
+wired | wireless
+early | late
+day daily | week weekly | month monthly | year yearly annual annually
+normal | abnormal faulty
+short | long
+male | female
+static | dynamic
+wet | dry
+full | empty"""
+
+_ACTION_PAIRS = """on enable enabled enabling activate activated engage | off disable disabled disabling deactivate deactivated disengage
+start starting begin launch | stop stopping end halt quit
+open opening | close closing shut
+install installing mount fit attach insert assemble | remove removing uninstall dismount detach eject disassemble dismantle
+add adding create creating | delete deleting remove removing
+connect connecting | disconnect disconnecting
+increase increasing raise raising grow enlarge | decrease decreasing reduce reducing lower lowering shrink
+lock locking tighten tightening fasten | unlock unlocking loosen loosening unfasten
+show display unhide | hide
+fill filling charge charging load loading | drain draining empty discharge discharging unload unloading
+save keep | discard
+mute silence | unmute
+allow permit accept | forbid prohibit block deny reject refuse
+encrypt | decrypt
+pass succeed | fail
+link pair | unlink unpair
+zoom-in | zoom-out
+lift | sink
+heat heating | cool cooling
+pressurise pressurize | depressurise depressurize
+required mandatory | optional
+safe | unsafe dangerous"""
+
+_NEGATIONS = frozenset({"not", "no", "never", "neither", "nor", "cannot", "none", "nothing", "without"})
+_QUANTIFIERS = {"only": "only", "except": "except", "unless": "unless", "at least": "at least", "at most": "at most", "up to": "at most"}
+_SECOND_QUESTION = re.compile(
+    r"\?\s*\S.*\?|;\s*\w+"
+    r"|[,;]?\s+(?:and|or)\s+(?:also\s+)?(?:what|how|where|when|why|which|who|whose|is|are|does|do|can|should|will)\b",
+    re.IGNORECASE,
+)
+_EXPLETIVE = re.compile(
+    r"\b(?:is|was|would|will|does)\s+it\s+(?:possible|necessary|safe|ok|okay|normal|allowed|required|mean|take|matter|make sense|be)\b"
+    r"|\bit\s+(?:is|takes?|means?|possible)\b|\bthat\s+(?:is|are|can|has|have|was|were|do|does)\b",
+    re.IGNORECASE,
+)
+_PRONOUN = re.compile(r"\b(?:it|its|they|them|their|theirs|he|she|him|her|this|that|these|those)\b", re.IGNORECASE)
+_POINTED_AT = re.compile(
+    r"\b(?:this|that|these|those)\s+(?:error|alarm|code|message|step|one|ones|part|value|setting|option|fault|problem|issue|thing)s?\b(?!\s*[\w-]*\d)",
+    re.IGNORECASE,
+)
+_DETERMINED = re.compile(
+    r"\b(?:this|that|these|those)\s+(?!error|alarm|is\b|are\b|do\b|does\b|was\b|in\b|on\b|for\b|work)[a-z]{3,}", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True)
+class GateSettings:
+    """`distinctive_share`: a word that at most this share of the passages has, and not the evidence, names another component.
+
+    `unexplained_share`: the largest idf-weighted share of the question that neither bank question nor evidence may leave unsaid.
+    """
+
+    distinctive_share: float = 0.08
+    unexplained_share: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.unexplained_share <= 1.0:
+            raise ValueError(f"unexplained_share is {self.unexplained_share}, expected 0 to 1")
+
+
+def refusal(question: str, matched: str, evidence: str, rarity: Rarity, settings: GateSettings | None = None) -> str | None:
+    """The name of the first gate that keeps `matched` from answering `question`; None when all let it pass.
+
+    `evidence` is the answer, the passage it rests on and its headings in one text.
+    """
+    verdicts = _verdicts(question, matched, evidence, rarity, settings or GateSettings())
+    return next((name for name, passes in verdicts if not passes), None)
+
+
+def _verdicts(question: str, matched: str, evidence: str, rarity: Rarity, settings: GateSettings) -> Iterator[tuple[str, bool]]:
+    yield "numbers", numbers_agree(question, matched)
+    yield "codes", codes_agree(question, matched)
+    yield "negation", negation_agrees(question, matched)
+    yield "polarity", polarity_agrees(question, matched, evidence)
+    yield "quantifier", quantifiers_agree(question, matched)
+    yield "two questions", is_one_question(question) or not is_one_question(matched)
+    yield "pronoun", has_referents(question)
+    yield "language", languages_agree(question, matched)
+    yield "component", names_same_component(question, matched, evidence, rarity, settings)
+
+
+def numbers_agree(question: str, matched: str) -> bool:
+    """Both name the same quantities, whatever the unit: 2.5 mm is 0.0025 m, 200 bar is not 300 bar."""
+    return signature(question).quantities == signature(matched).quantities
+
+
+def codes_agree(question: str, matched: str) -> bool:
+    """Both name the same codes, part numbers and models: E-17 is E17, P200 is not P300."""
+    return signature(question).codes == signature(matched).codes
+
+
+def negation_agrees(question: str, matched: str) -> bool:
+    """Both deny or neither does."""
+    return _is_negated(question) == _is_negated(matched)
+
+
+def polarity_agrees(question: str, matched: str, evidence: str) -> bool:
+    """Neither takes the other side of an antonym pair (on/off, max/min, install/remove, inlet/outlet ..)."""
+    asked, known, shown = frozenset(words(question)), frozenset(words(matched)), frozenset(words(evidence))
+    return (
+        all(_sides(pair, asked) == _sides(pair, known) for pair in _pairs(_STRICT_PAIRS))
+        and not any(_is_opposite(pair, asked, known) for pair in _pairs(_OPPOSITES))
+        and all(_action_agrees(pair, asked, known, shown) for pair in _pairs(_ACTION_PAIRS))
+    )
+
+
+def quantifiers_agree(question: str, matched: str) -> bool:
+    """Both limit in the same words: only, except, unless, at least, at most."""
+    return _quantifiers(question) == _quantifiers(matched)
+
+
+def is_one_question(question: str) -> bool:
+    """Whether it asks one thing: no second question mark, no "and how ..", no semicolon that goes on."""
+    return _SECOND_QUESTION.search(question) is None
+
+
+def has_referents(question: str) -> bool:
+    """Whether each pronoun has something before it in the question to stand for."""
+    if _POINTED_AT.search(question):
+        return False
+    bare = _DETERMINED.sub(" one ", _EXPLETIVE.sub(" ", question))
+    return all(_names_something(bare[: match.start()]) for match in _PRONOUN.finditer(bare))
+
+
+def languages_agree(question: str, matched: str) -> bool:
+    """False when both show their language and it differs, or the question's script is another."""
+    asked, known = language(question), language(matched)
+    return asked is None or known is None or asked == known
+
+
+def names_same_component(question: str, matched: str, evidence: str, rarity: Rarity, settings: GateSettings) -> bool:
+    """Whether what the question names is named by the bank question or its evidence.
+
+    A weighty word that the library uses elsewhere but not here names another component; too many words said nowhere
+    here mean another subject. A single word that the library does not know at all may be the asker's own word for it.
+    """
+    asked, here = content(question), content(matched) | content(evidence)
+    elsewhere = [word for word in asked - here if rarity.sets_apart(word, settings.distinctive_share)]
+    return not elsewhere and 1.0 - rarity.share(asked, here) <= settings.unexplained_share
+
+
+@lru_cache(maxsize=8)
+def _pairs(table: str) -> tuple[tuple[frozenset[str], ...], ...]:
+    return tuple(tuple(frozenset(side.split()) for side in line.split("|")) for line in table.splitlines())
+
+
+def _sides(pair: tuple[frozenset[str], ...], said: frozenset[str]) -> tuple[bool, ...]:
+    return tuple(bool(side & said) for side in pair)
+
+
+def _is_opposite(pair: tuple[frozenset[str], ...], asked: frozenset[str], known: frozenset[str]) -> bool:
+    mine, theirs = _sides(pair, asked), _sides(pair, known)
+    return any(mine) and any(theirs) and mine != theirs
+
+
+def _action_agrees(pair: tuple[frozenset[str], ...], asked: frozenset[str], known: frozenset[str], shown: frozenset[str]) -> bool:
+    (asked_do, asked_undo), (known_do, known_undo) = _sides(pair, asked), _sides(pair, known)
+    if (asked_do, asked_undo) == (known_do, known_undo):
+        return True
+    if asked_undo and not known_undo:
+        return not known_do and bool(pair[1] & shown)
+    return not known_undo or asked_undo
+
+
+def _names_something(before: str) -> bool:
+    """Whether a noun may stand in `before`; its last word does not count, being the verb that the pronoun belongs to."""
+    said = before.split()
+    return bool(content(" ".join(said[:-1])) or signature(before).codes)
+
+
+def _is_negated(text: str) -> bool:
+    return any(word in _NEGATIONS or word.endswith("n't") for word in words(text))
+
+
+def _quantifiers(text: str) -> frozenset[str]:
+    spaced = f" {' '.join(words(text))} "
+    return frozenset(meaning for phrase, meaning in _QUANTIFIERS.items() if f" {phrase} " in spaced)
