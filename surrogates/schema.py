@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
+from pathlib import Path
+
+from kb import database, schema
 from kb.database import Migration
 
 FIRST = Migration(
@@ -89,3 +93,11 @@ END;
 )
 
 MIGRATIONS = (FIRST,)
+
+
+def connect(home: Path) -> sqlite3.Connection:
+    """The library's database in `home` with the tables of both rooms up to date; for one thread, and without loading any index."""
+    connection = database.connect(home)
+    database.migrate(connection, "kb", schema.MIGRATIONS)
+    database.migrate(connection, "surrogates", MIGRATIONS)
+    return connection

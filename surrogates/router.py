@@ -1,0 +1,193 @@
+"""The main path: from a question to an instant, a written or a declined answer."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
+
+from surrogates import prompt, settings, threshold
+from surrogates.answer import Answer, Timings
+from surrogates.answerable import is_answerable
+from surrogates.question import normalise, with_topic
+from surrogates.quotes import Quote, rank_units, with_context
+from surrogates.scheduling import ModelMissing, Scheduler
+from surrogates.verify import REPLACED, Verified, tidy, verify
+from surrogates.wording import Rarity, stem
+
+if TYPE_CHECKING:
+    from engine.request import Generation
+    from kb.library import Hit, Library, Passage
+    from surrogates.surrogate import Prediction, Surrogate
+
+AskRoute = Literal["auto", "surrogate", "engine"]
+HITS = 10
+NEAREST = 3
+STOPPED = "Stopped before it was finished."
+EMPTY_LIBRARY = "There are no documents to answer from yet: add some to the library first."
+NOT_FOUND = "The documents do not seem to answer this. The nearest passages are below."
+NO_INSTANT = "There is no instant answer that is sure enough. The nearest passages are below."
+
+
+@dataclass
+class Resources:
+    """What answering needs, for one thread. Word rarity is counted again when the library has changed."""
+
+    library: Library
+    surrogate: Surrogate
+    scheduler: Scheduler
+    _rarity: tuple[int, Rarity] | None = field(default=None, repr=False)
+
+    def rarity(self) -> Rarity:
+        """How rare each word is in the library as it is now."""
+        seq = int(self.library.connection.execute("SELECT coalesce(max(seq), 0) FROM changes").fetchone()[0])
+        if self._rarity is None or self._rarity[0] != seq:
+            self._rarity = (seq, _count_words(self.library))
+        return self._rarity[1]
+
+
+class _Clock:
+    """Seconds of each step, for the answer's timings."""
+
+    def __init__(self) -> None:
+        self._start = self._last = time.perf_counter()
+        self.timings = Timings(total=0.0)
+
+    def lap(self, step: str) -> None:
+        now = time.perf_counter()
+        self.timings = replace(self.timings, **{step: now - self._last})
+        self._last = now
+
+    def stop(self) -> Timings:
+        return replace(self.timings, total=time.perf_counter() - self._start)
+
+
+def answer(
+    question: str,
+    resources: Resources,
+    *,
+    collection: str | None = None,
+    route: AskRoute = "auto",
+    previous: str | None = None,
+    on_stage: Callable[[str], None] | None = None,
+    on_text: Callable[[str], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> Answer:
+    """Answer a question from the library: instantly when the surrogate is sure, else written by the engine, else declined.
+
+    `previous` is the chat's question before this one, for follow-ups. `on_text` gets the unchecked text while it is written.
+
+    Raises:
+        QuestionRefused: the question is empty or too long.
+    """
+    clock = _Clock()
+    asked = normalise(question)
+    full = with_topic(asked, previous)
+    hits = resources.library.search(full, collection, limit=HITS)
+    clock.lap("search")
+    if not hits:
+        return _declined(EMPTY_LIBRARY if _is_empty(resources.library, collection) else NOT_FOUND, hits, clock)
+    if route != "engine":
+        prediction = resources.surrogate.predict(full, hits, collection)
+        clock.lap("surrogate")
+        if prediction is not None and _is_sure(prediction, resources):
+            return _instant(prediction, clock)
+        if route == "surrogate":
+            return _declined(NO_INSTANT, hits, clock)
+    if not is_answerable(full, hits, resources.rarity()):
+        return _declined(NOT_FOUND, hits, clock)
+    if on_stage is not None:
+        on_stage("reading the passages")
+    return _written(full, hits, resources, clock, on_text, should_stop)
+
+
+def _is_sure(prediction: Prediction, resources: Resources) -> bool:
+    level = settings.load(resources.library.connection).level
+    return prediction.refused_by is None and prediction.confidence >= threshold.accept_at(resources.library, level)
+
+
+def _instant(prediction: Prediction, clock: _Clock) -> Answer:
+    quotes = [Quote(source.passage, *_place(source.passage, source.quote)) for source in prediction.sources]
+    return Answer(
+        text=prediction.text,
+        route="surrogate",
+        confidence=prediction.confidence,
+        citations=tuple(quote.citation() for quote in quotes),
+        seconds=clock.stop(),
+        answer_id=prediction.answer_id,
+    )
+
+
+def _written(
+    question: str,
+    hits: Sequence[Hit],
+    resources: Resources,
+    clock: _Clock,
+    on_text: Callable[[str], None] | None,
+    should_stop: Callable[[], bool] | None,
+) -> Answer:
+    from engine.errors import EngineError
+
+    passages = [hit.passage for hit in hits]
+    try:
+        with resources.scheduler.for_question() as engine:
+            request = prompt.build(question, passages, engine.count_tokens, engine.context_tokens)
+            generation = engine.generate(request, on_text=on_text, should_stop=should_stop)
+    except (EngineError, ModelMissing) as error:
+        return _declined(f"The language model could not answer: {error}. The nearest passages are below.", hits, clock)
+    clock.lap("engine")
+    return _checked(question, generation, passages[: len(request.drafts)], hits, resources, clock)
+
+
+def _checked(
+    question: str, generation: Generation, passages: Sequence[Passage], hits: Sequence[Hit], resources: Resources, clock: _Clock
+) -> Answer:
+    """The written text after verification; the best quote where nothing of it holds."""
+    rarity = resources.rarity()
+    verified = verify(tidy(generation.text, is_finished=generation.finish == "stop"), question, passages, rarity)
+    if not verified.text:
+        verified = _quoted(question, passages, rarity, resources)
+    notes = [REPLACED] * bool(verified.replaced) + [STOPPED] * (generation.finish == "cancelled")
+    if not verified.text:
+        return replace(_declined(NOT_FOUND, hits, clock), notes=tuple(notes))
+    return Answer(
+        text=verified.text,
+        route="engine",
+        confidence=None,
+        citations=tuple(quote.citation() for quote in verified.quotes),
+        seconds=replace(clock.stop(), first_token=generation.first_token_seconds),
+        notes=tuple(notes),
+    )
+
+
+def _quoted(question: str, passages: Sequence[Passage], rarity: Rarity, resources: Resources) -> Verified:
+    ranked = rank_units(question, passages, rarity, resources.library.encoder)
+    quotes = with_context(ranked[0]) if ranked else []
+    return Verified("\n".join(quote.text for quote in quotes), tuple(quotes), replaced=1)
+
+
+def _declined(why: str, hits: Sequence[Hit], clock: _Clock) -> Answer:
+    nearest = tuple(Quote(hit.passage, 0, len(hit.passage.text)).citation() for hit in hits[:NEAREST])
+    return Answer(text=why, route="declined", confidence=None, citations=nearest, seconds=clock.stop())
+
+
+def _place(passage: Passage, quote: str) -> tuple[int, int]:
+    start = passage.text.find(quote)
+    return (start, start + len(quote)) if start >= 0 else (0, len(passage.text))
+
+
+def _is_empty(library: Library, collection: str | None) -> bool:
+    return next(iter(library.passages(collection)), None) is None
+
+
+def _count_words(library: Library) -> Rarity:
+    """Document frequencies from the full-text index, by stem."""
+    connection = library.connection
+    connection.execute("CREATE VIRTUAL TABLE IF NOT EXISTS temp.passage_words USING fts5vocab('main', 'passages_fts', 'row')")
+    total = int(connection.execute("SELECT count(*) FROM passages").fetchone()[0])
+    frequency: Counter[str] = Counter()
+    for word, passages in connection.execute("SELECT term, doc FROM passage_words"):
+        frequency[stem(word)] += passages
+    return Rarity(total, Counter({word: min(count, total) for word, count in frequency.items()}))

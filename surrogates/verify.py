@@ -1,0 +1,103 @@
+"""A written answer against its passages: what they do not support is replaced by the quote that it came from, or taken out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from surrogates.quantities import unsupported
+from surrogates.quotes import Quote
+from surrogates.units import spans
+from surrogates.wording import Rarity, content, words
+
+if TYPE_CHECKING:
+    from kb.library import Passage
+
+SUPPORT_AT_LEAST = 0.75  # idf-weighted share of a sentence's content words that its passage has
+QUOTE_AT_LEAST = 0.5  # least share at which a failed sentence is taken to come from a unit
+ECHO = re.compile(r"^(?:answer|the answer is|excerpt \d+[^:\n]*|question|a|q)\s*:\s*", re.IGNORECASE)
+PROMPT_PARTS = re.compile(r"\n\s*(?:question|excerpt \d+|passage \d+)\b.*", re.IGNORECASE | re.DOTALL)
+REPLACED = "A sentence that the documents do not support was replaced by the passage it came from."
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A text of which every sentence is supported by `quotes`; `replaced` and `dropped` count sentences that were not."""
+
+    text: str
+    quotes: tuple[Quote, ...]
+    replaced: int = 0
+    dropped: int = 0
+
+
+def tidy(written: str, *, is_finished: bool = True) -> str:
+    """The answer without what small models add: prompt echoes, loops, an unfinished last sentence (unless it is all there is)."""
+    text = ECHO.sub("", PROMPT_PARTS.sub("", "\n" + written.strip()).strip())
+    kept: list[tuple[int, int]] = []
+    seen: set[tuple[str, ...]] = set()
+    for span in spans(text):
+        said = tuple(words(text[span.start : span.end]))
+        if said and said in seen:
+            break
+        seen.add(said)
+        kept.append((span.start, span.end))
+    if not is_finished and len(kept) > 1 and not text[: kept[-1][1]].endswith((".", "!", "?", ":")):
+        kept.pop()
+    return text[kept[0][0] : kept[-1][1]] if kept else ""
+
+
+def verify(written: str, question: str, passages: Sequence[Passage], rarity: Rarity) -> Verified:
+    """Keep the sentences of a tidied answer that a passage supports, and replace the others by the unit they came from.
+
+    Supported means: every number, unit and code stands in that passage or in the question, and `SUPPORT_AT_LEAST` of the content words do.
+    The text is empty when nothing is left.
+    """
+    lines: list[str] = []
+    quotes: list[Quote] = []
+    replaced = dropped = 0
+    for span in spans(written):
+        sentence = written[span.start : span.end]
+        source = _nearest_unit(sentence, passages, rarity)
+        if source is None or source.score < QUOTE_AT_LEAST:
+            dropped += 1
+            continue
+        if not is_supported(sentence, question, source.passage, rarity):
+            replaced += 1
+            sentence = source.text
+        if sentence not in lines:
+            lines.append(sentence)
+        if source not in quotes:
+            quotes.append(source)
+    return Verified(_joined(lines), tuple(quotes), replaced, dropped)
+
+
+def is_supported(sentence: str, question: str, passage: Passage, rarity: Rarity) -> bool:
+    """Whether the passage (with its headings) holds the sentence's numbers, units, codes and most of its content words."""
+    source = "\n".join([*passage.heading, passage.text])
+    if unsupported(sentence, f"{source}\n{question}"):
+        return False
+    return rarity.share(content(sentence), content(source)) >= SUPPORT_AT_LEAST
+
+
+def _nearest_unit(sentence: str, passages: Sequence[Passage], rarity: Rarity) -> Quote | None:
+    """The unit that shares most of the sentence's content words; its score is that share."""
+    said = content(sentence)
+    best: Quote | None = None
+    for passage in passages:
+        for span in spans(passage.text):
+            unit = content(passage.text[span.start : span.end])
+            score = (rarity.share(said, unit) + rarity.share(unit, said)) / 2 if said and unit else 0.0
+            if best is None or score > best.score:
+                best = Quote(passage, span.start, span.end, score)
+    return best
+
+
+def _joined(lines: Sequence[str]) -> str:
+    """Sentences on one line, list items and steps on lines of their own."""
+    text = ""
+    for line in lines:
+        marked = any(span.is_item for span in spans(line))
+        text += ("\n" if marked and text else " " if text else "") + line
+    return text

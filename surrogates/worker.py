@@ -1,0 +1,209 @@
+"""The worker: the one process that holds the home's lease and runs its jobs, on one thread for each sort of work."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import logging.handlers
+import os
+import signal
+import sqlite3
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kb import database, jobs
+from surrogates import schema, settings
+from surrogates.scheduling import Scheduler
+
+if TYPE_CHECKING:
+    from surrogates.tasks import Runner
+
+LEASE = "worker"
+STATE_KEY = "surrogates.worker"
+SORTS: dict[str, tuple[str, ...]] = {
+    "questions": ("ask",),
+    "library": ("ingest", "remove", "pack", "download"),
+    "teaching": ("teach", "train"),
+}
+POLL_ACTIVE_S, POLL_IDLE_S, ACTIVE_FOR_S = 0.01, 0.1, 20.0
+RENEW_S = jobs.LEASE_S / 4
+LOG_BYTES, LOG_FILES = 2_000_000, 3
+
+log = logging.getLogger("surrogates.worker")
+
+
+class Worker:
+    """Runs the jobs of a home while it holds the lease. `sorts` limits it to some threads: a command line that asks runs "questions" alone.
+
+    `run` blocks until `stop` is called or the lease is lost; `wait_until_ready` tells another thread when jobs are being taken.
+    """
+
+    def __init__(self, home: Path, sorts: tuple[str, ...] = tuple(SORTS), *, lasting: bool = True) -> None:
+        self.home = home
+        self.sorts = sorts
+        self.owner = f"{'worker' if lasting else 'command'}:{os.getpid()}:{uuid.uuid4().hex}"
+        self.failed: BaseException | None = None
+        self._stopping = threading.Event()
+        self._holding = threading.Event()
+
+    def run(self) -> None:
+        """Wait for the lease, take up what a dead worker left, and work until stopped."""
+        connection = schema.connect(self.home)
+        try:
+            if not self._take_lease(connection):
+                return
+            again = jobs.recover(connection)
+            log.info("took the lease of %s; %d unfinished jobs are taken up again", self.home, again)
+            self._work(connection)
+        finally:
+            jobs.release_lease(connection, LEASE, self.owner)
+            connection.close()
+
+    def stop(self) -> None:
+        """Ask it to end: running jobs go back to the queue and are taken up by the next worker."""
+        self._stopping.set()
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the running jobs should break off."""
+        return self._stopping.is_set()
+
+    @property
+    def holds_lease(self) -> bool:
+        """Whether it has taken the lease and works."""
+        return self._holding.is_set()
+
+    def _take_lease(self, connection: sqlite3.Connection) -> bool:
+        while not jobs.hold_lease(connection, LEASE, self.owner):
+            drop_dead_lease(connection)
+            if self._stopping.wait(0.1):
+                return False
+        self._holding.set()
+        return True
+
+    def _work(self, connection: sqlite3.Connection) -> None:
+        with Scheduler(settings.load(connection)) as scheduler:
+            threads = [threading.Thread(target=self._serve, args=(sort, scheduler), name=sort) for sort in self.sorts]
+            for thread in threads:
+                thread.start()
+            try:
+                self._keep_lease(connection, scheduler)
+            finally:
+                self._stopping.set()
+                for thread in threads:
+                    thread.join()
+                self._holding.clear()
+
+    def _keep_lease(self, connection: sqlite3.Connection, scheduler: Scheduler) -> None:
+        while not self._stopping.wait(RENEW_S):
+            if not jobs.hold_lease(connection, LEASE, self.owner):
+                log.error("the lease of %s was taken over; this worker ends", self.home)
+                return
+            scheduler.follow(settings.load(connection))
+            scheduler.release_if_idle()
+
+    def _serve(self, sort: str, scheduler: Scheduler) -> None:
+        """One thread: its own library and connection, one job after the other."""
+        try:
+            from surrogates.tasks import Runner
+
+            with Runner(self.home, scheduler, lambda: self.is_stopping) as runner:
+                if sort == "questions":
+                    self._warm_up(runner)
+                self._run_jobs(runner, SORTS[sort])
+        except BaseException as error:
+            log.exception("the %s thread ended", sort)
+            self.failed = error
+            self._stopping.set()
+
+    def _warm_up(self, runner: Runner) -> None:
+        note_state(runner.library.connection, self.owner, "warming")
+        problem = runner.warm_up()
+        note_state(runner.library.connection, self.owner, "ready", problem)
+
+    def _run_jobs(self, runner: Runner, kinds: tuple[str, ...]) -> None:
+        connection = runner.library.connection
+        seen, active_at = -1, time.monotonic()
+        while not self._stopping.is_set():
+            version = int(connection.execute("PRAGMA data_version").fetchone()[0])
+            if version != seen:
+                seen = version
+                while not self._stopping.is_set() and _is_waiting(connection, kinds):
+                    job = jobs.claim(connection, kinds)
+                    if job is not None:
+                        runner.run(job)
+                        active_at = time.monotonic()
+            self._stopping.wait(POLL_ACTIVE_S if time.monotonic() - active_at < ACTIVE_FOR_S else POLL_IDLE_S)
+
+
+def note_state(connection: sqlite3.Connection, owner: str, stage: str, problem: str = "") -> None:
+    """Tell the pages how far the worker is: "warming" or "ready", and what keeps the model from starting."""
+    database.set_setting(connection, STATE_KEY, {"owner": owner, "stage": stage, "problem": problem})
+
+
+def drop_dead_lease(connection: sqlite3.Connection) -> bool:
+    """Free a lease whose process has ended without giving it back; returns whether nobody living holds it."""
+    owner = jobs.lease_holder(connection, LEASE)
+    if owner is None:
+        return True
+    if _is_alive(owner):
+        return False
+    jobs.release_lease(connection, LEASE, owner)
+    return True
+
+
+def _is_alive(owner: str) -> bool:
+    import psutil
+
+    process = int(owner.split(":")[1])
+    try:
+        return bool(psutil.Process(process).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _is_waiting(connection: sqlite3.Connection, kinds: tuple[str, ...]) -> bool:
+    marks = ",".join("?" * len(kinds))
+    return connection.execute(f"SELECT 1 FROM jobs WHERE state = 'queued' AND kind IN ({marks})", kinds).fetchone() is not None
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """`python -m surrogates.worker --home H`: works until its standard input ends or Ctrl-C."""
+    parser = argparse.ArgumentParser(prog="python -m surrogates.worker", description="Runs the jobs of a home.")
+    parser.add_argument("--home", type=Path, required=True)
+    home = parser.parse_args(arguments).home
+    _log_to(home / "logs")
+    worker = Worker(home)
+    signal.signal(signal.SIGINT, lambda *_: worker.stop())
+    signal.signal(signal.SIGTERM, lambda *_: worker.stop())
+    threading.Thread(target=_stop_with_input, args=(worker.stop,), daemon=True).start()
+    try:
+        worker.run()
+    except Exception:
+        log.exception("the worker ended")
+        return 1
+    return 1 if worker.failed else 0
+
+
+def _log_to(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    handler = logging.handlers.RotatingFileHandler(
+        folder / "worker.log", maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8", delay=True
+    )
+    logging.basicConfig(level=logging.INFO, handlers=[handler], format="%(asctime)s %(threadName)s %(levelname)s %(name)s %(message)s")
+
+
+def _stop_with_input(stop: Callable[[], None]) -> None:
+    """The parent holds our standard input open: its end is the parent's end."""
+    while sys.stdin.buffer.read(4096):
+        pass
+    stop()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
