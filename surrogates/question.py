@@ -8,9 +8,7 @@ import unicodedata
 from surrogates.wording import content, words
 
 MAX_CHARACTERS = 2_000
-REFERRING = frozenset("""it its it's that this these those they them their he she one ones there same""".split())  # noqa: SIM905 - reads better
-    ["it", "its", "it's", "that", "this", "these", "those", "they", "them", "their", "he", "she", "one", "ones", "there", "same"]
-)
+REFERRING = frozenset({"it", "its", "it's", "that", "this", "these", "those", "they", "them", "their", "one", "ones", "there", "same"})
 CONTINUING = re.compile(r"^(and|or|but|also|then|what about|how about|what of)\b", re.IGNORECASE)
 OWN_WORDS_AT_MOST = 2  # a question with more content words than this stands by itself
 

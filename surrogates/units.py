@@ -8,39 +8,8 @@ from itertools import pairwise
 
 # a full stop after one of these does not end a sentence
 ABBREVIATIONS = frozenset(
-    """e.g i.e etc approx fig figs no nos max min vs cf resp incl excl dr mr mrs ms st dept ca art sec eq ref pos tab vol""".split()
-)
-    [
-        "e.g",
-        "i.e",
-        "etc",
-        "approx",
-        "fig",
-        "figs",
-        "no",
-        "nos",
-        "max",
-        "min",
-        "vs",
-        "cf",
-        "resp",
-        "incl",
-        "excl",
-        "dr",
-        "mr",
-        "mrs",
-        "ms",
-        "st",
-        "dept",
-        "ca",
-        "art",
-        "sec",
-        "eq",
-        "ref",
-        "pos",
-        "tab",
-        "vol",
-    ]
+    """e.g i.e etc approx fig figs no nos max min vs cf resp incl excl dr mr mrs ms st dept ca art sec eq ref pos tab vol
+    """.split()  # noqa: SIM905 - a list of words reads better as words
 )
 SENTENCE_END = re.compile(r"[.!?][\"'”’)\]]*(?=\s+[\"'“‘(\[]?[^\s\W_a-z]|\s*$|[A-Z][a-z])|[。!?]")  # noqa: RUF001
 ITEM = re.compile(r"^\s*(?:[-*•·▪–—►]|\(?(?:\d{1,2}|[a-zA-Z])[.)]|(?:step|schritt)\s+\d+\b[.:)]?)\s+", re.IGNORECASE)  # noqa: RUF001
@@ -72,9 +41,7 @@ def spans(text: str) -> list[Span]:
 
 def _sentences(line: str) -> list[tuple[int, int]]:
     edges = [0, *(match.end() for match in SENTENCE_END.finditer(line) if _ends_sentence(line, match.start())), len(line)]
-    pieces = [
-        (start + _indent(line[start:end]), start + len(line[start:end].rstrip())) for start, end in zip(edges, edges[1:], strict=False)
-    ]
+    pieces = [(start + _indent(line[start:end]), start + len(line[start:end].rstrip())) for start, end in pairwise(edges)]
     return [(start, end) for start, end in pieces if start < end]
 
 
