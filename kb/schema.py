@@ -82,14 +82,13 @@ CREATE TABLE passage_vectors (
     vector BLOB NOT NULL                        -- float32, little endian, unit length
 ) STRICT;
 
-CREATE VIRTUAL TABLE passages_fts USING fts5(
-    heading, text, content='passages', content_rowid='id', tokenize="unicode61 remove_diacritics 2"
-);
+-- Full text. It keeps a copy of its own, so that words that are not in the passage can be added beside it later.
+CREATE VIRTUAL TABLE passages_fts USING fts5(heading, text, tokenize="porter unicode61 remove_diacritics 2");
 CREATE TRIGGER passages_fts_insert AFTER INSERT ON passages BEGIN
     INSERT INTO passages_fts(rowid, heading, text) VALUES (new.id, new.heading, new.text);
 END;
 CREATE TRIGGER passages_fts_delete AFTER DELETE ON passages BEGIN
-    INSERT INTO passages_fts(passages_fts, rowid, heading, text) VALUES ('delete', old.id, old.heading, old.text);
+    DELETE FROM passages_fts WHERE rowid = old.id;
 END;
 
 -- Work of every kind: pages and commands write rows, the worker that holds the lease runs them.

@@ -1,0 +1,173 @@
+"""The FAISS index of one home: passage vectors by inner product, kept in step with SQLite and rebuilt from it when in doubt."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import sqlite3
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+INDEX_NAME = "passages.faiss"
+log = logging.getLogger(__name__)
+
+
+class DamagedIndex(Exception):
+    """The index file is cut short, altered or of another encoder: it is built again."""
+
+
+class DenseIndex:
+    """Vectors in memory, keyed by passage id.
+
+    `seq` is the newest change that the index has seen. `refresh` brings it up to date; because ids are never used twice, the ids alone
+    say what is missing and what is gone. `fresh` leaves the saved file aside.
+    """
+
+    def __init__(self, folder: Path, encoder: str, dimension: int, fresh: bool = False) -> None:
+        self.encoder = encoder
+        self.dimension = dimension
+        self.seq = 0
+        self.unsaved = False
+        self._file = folder / INDEX_NAME
+        self._index = self._empty() if fresh else self._load()
+
+    def __len__(self) -> int:
+        return int(self._index.ntotal)
+
+    def refresh(self, connection: sqlite3.Connection) -> int:
+        """Take in the changes that were not seen yet; returns how many passages came or went."""
+        newest = newest_change(connection)
+        if newest == self.seq:
+            return 0
+        changed = self._drop_gone(connection) + self._add_new(connection)
+        self.seq = newest
+        self.unsaved = True
+        return changed
+
+    def search(self, vector: NDArray[np.float32], limit: int, only: Iterable[int] | None = None) -> list[tuple[int, float]]:
+        """[(passage id, cosine)], best first, of the passages `only` (None: all)."""
+        import faiss
+
+        parameters = None
+        if only is not None:
+            wanted = np.fromiter(only, dtype=np.int64)
+            if not len(wanted):
+                return []
+            parameters = faiss.SearchParameters(sel=faiss.IDSelectorBatch(wanted))  # type: ignore[call-arg]
+        if not len(self):
+            return []
+        scores, ids = self._index.search(vector.reshape(1, -1).astype(np.float32), min(limit, len(self)), params=parameters)
+        return [(int(passage), float(score)) for passage, score in zip(ids[0], scores[0], strict=True) if passage >= 0]
+
+    def ids(self) -> NDArray[np.int64]:
+        """Passage ids in the index, [n]."""
+        import faiss
+
+        held: NDArray[np.int64] = faiss.vector_to_array(self._index.id_map)
+        return held
+
+    def save(self) -> None:
+        """Write the index beside its place and put it there at once. Losing the race to another process is no harm."""
+        import faiss
+
+        payload = faiss.serialize_index(self._index).tobytes()
+        facts = {"encoder": self.encoder, "seq": self.seq, "bytes": len(payload), "sha256": hashlib.sha256(payload).hexdigest()}
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        aside = self._file.with_name(f"{uuid.uuid4().hex}.part")
+        try:
+            with aside.open("wb") as file:
+                file.write(json.dumps(facts).encode("ascii") + b"\n")
+                file.write(payload)
+            os.replace(aside, self._file)
+            self.unsaved = False
+        except OSError as error:
+            log.warning("the search index was not saved (%s); it will be built again when needed", error)
+        finally:
+            with contextlib.suppress(OSError):
+                aside.unlink(missing_ok=True)
+
+    def _empty(self) -> Any:
+        import faiss
+
+        return faiss.IndexIDMap2(faiss.IndexFlatIP(self.dimension))
+
+    def _load(self) -> Any:
+        try:
+            index, facts = read_index(self._file)
+            if facts["encoder"] != self.encoder or index.d != self.dimension:
+                raise DamagedIndex(f"it was made with {facts['encoder']}")
+        except FileNotFoundError:
+            return self._empty()
+        except (DamagedIndex, OSError) as error:
+            log.warning("the search index is built again: %s", error)
+            return self._empty()
+        self.seq = int(facts["seq"])
+        return index
+
+    def _drop_gone(self, connection: sqlite3.Connection) -> int:
+        held = self.ids()
+        current = np.fromiter((row[0] for row in connection.execute("SELECT id FROM passages ORDER BY id")), dtype=np.int64)
+        gone = held[~np.isin(held, current)]
+        if len(gone):
+            self._index.remove_ids(gone)
+        return len(gone)
+
+    def _add_new(self, connection: sqlite3.Connection) -> int:
+        held = set(self.ids().tolist())
+        rows = connection.execute("SELECT passage_id FROM passage_vectors WHERE encoder = ? ORDER BY passage_id", (self.encoder,))
+        missing = [int(row[0]) for row in rows if row[0] not in held]
+        for first in range(0, len(missing), 500):
+            batch = missing[first : first + 500]
+            found = stored_vectors(connection, batch)
+            kept = [passage for passage in batch if passage in found]
+            if kept:
+                self._index.add_with_ids(np.stack([found[passage] for passage in kept]), np.array(kept, dtype=np.int64))
+        return len(missing)
+
+
+def read_index(file: Path) -> tuple[Any, dict[str, Any]]:
+    """The FAISS index of a file and the facts saved with it.
+
+    Raises:
+        DamagedIndex: the file is cut short or altered.
+    """
+    import faiss
+
+    with file.open("rb") as content:
+        line = content.readline(10_000)
+        payload = content.read()
+    try:
+        facts = json.loads(line)
+        intact = facts["bytes"] == len(payload) and facts["sha256"] == hashlib.sha256(payload).hexdigest()
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedIndex(f"its first line is not readable ({error})") from error
+    if not intact:
+        raise DamagedIndex("it is cut short or altered")
+    return faiss.deserialize_index(np.frombuffer(payload, dtype=np.uint8)), facts
+
+
+def newest_change(connection: sqlite3.Connection) -> int:
+    """Number of the library's newest change, 0 before the first."""
+    return int(connection.execute("SELECT coalesce(max(seq), 0) FROM changes").fetchone()[0])
+
+
+def stored_vectors(connection: sqlite3.Connection, passage_ids: Iterable[int]) -> dict[int, NDArray[np.float32]]:
+    """Vectors by passage id, as SQLite keeps them; ids without one are left out."""
+    found: dict[int, NDArray[np.float32]] = {}
+    wanted = list(passage_ids)
+    for first in range(0, len(wanted), 500):
+        batch = wanted[first : first + 500]
+        marks = ",".join("?" * len(batch))
+        for row in connection.execute(f"SELECT passage_id, vector FROM passage_vectors WHERE passage_id IN ({marks})", batch):
+            found[int(row[0])] = np.frombuffer(row[1], dtype="<f4").astype(np.float32)
+    return found

@@ -1,0 +1,76 @@
+"""A question -> the passages that answer it: full text, exact codes and meaning, fused."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kb import lexical
+from kb.dense import DenseIndex
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """How the rankings are weighed; see docs/benchmarks/kb.md for what each choice measured."""
+
+    candidates: int = 100
+    """Length of each ranking before fusing."""
+    k: int = 10
+    """Of reciprocal rank fusion: how slowly a rank's worth falls."""
+    lexical: float = 1.0
+    dense: float = 1.0
+    codes: float = 2.0
+
+    def __post_init__(self) -> None:
+        if self.candidates < 1 or self.k < 0:
+            raise ValueError(f"candidates is {self.candidates} and k is {self.k}, expected at least 1 and 0")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A fused result; `dense` and `bm25` are None where that side did not find the passage."""
+
+    passage_id: int
+    score: float
+    dense: float | None
+    bm25: float | None
+
+
+def search(
+    connection: sqlite3.Connection,
+    index: DenseIndex,
+    question: str,
+    vector: NDArray[np.float32],
+    collection_id: int | None,
+    limit: int,
+    fusion: Fusion = Fusion(),
+) -> list[Found]:
+    """The `limit` best passages of a collection (None: the whole library) for a question and its vector [d]."""
+    asked = lexical.terms(question)
+    bm25 = lexical.rank(connection, lexical.any_word(asked.words), collection_id, fusion.candidates)
+    codes = lexical.rank(connection, lexical.any_code(asked.codes), collection_id, fusion.candidates)
+    dense = index.search(vector, fusion.candidates, _scope(connection, collection_id))
+    scores = _fused([(bm25, fusion.lexical), (dense, fusion.dense), (codes, fusion.codes)], fusion.k)
+    best = sorted(scores, key=lambda passage: (-scores[passage], passage))[:limit]
+    by_bm25, by_dense = dict(bm25), dict(dense)
+    return [Found(passage, scores[passage], by_dense.get(passage), by_bm25.get(passage)) for passage in best]
+
+
+def _fused(rankings: Sequence[tuple[list[tuple[int, float]], float]], k: int) -> dict[int, float]:
+    """Weighted reciprocal rank fusion (Cormack et al. 2009), scaled so that first place in every ranking gives 1."""
+    total = sum(weight for ranking, weight in rankings if ranking) or 1.0
+    scores: dict[int, float] = {}
+    for ranking, weight in rankings:
+        for place, (passage, _) in enumerate(ranking):
+            scores[passage] = scores.get(passage, 0.0) + weight / total * (k + 1) / (k + 1 + place)
+    return scores
+
+
+def _scope(connection: sqlite3.Connection, collection_id: int | None) -> list[int] | None:
+    if collection_id is None:
+        return None
+    return [int(row[0]) for row in connection.execute("SELECT id FROM passages WHERE collection_id = ?", (collection_id,))]
