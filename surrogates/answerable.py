@@ -11,7 +11,7 @@ from surrogates.quantities import signature
 from surrogates.wording import Rarity, content
 
 if TYPE_CHECKING:
-    from kb.library import Hit
+    from kb.records import Hit
 
 CONSIDERED = 5  # passages
 

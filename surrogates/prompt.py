@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from engine.request import Request, Segment
 
 if TYPE_CHECKING:
-    from kb.library import Passage
+    from kb.records import Passage
 
 PROMPT_VERSION = "ask-1"
 MAX_TOKENS = 128

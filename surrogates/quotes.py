@@ -12,7 +12,7 @@ from surrogates.wording import Rarity, content
 
 if TYPE_CHECKING:
     from kb.encoder import Encoder
-    from kb.library import Passage
+    from kb.records import Passage
 
 LEXICAL_WEIGHT = 0.6  # against the sentence vectors' cosine; flat between .4 and .8 on xquad, see docs/benchmarks/asking.md
 HEADING_WEIGHT = 0.3  # what a content word of the question counts that only the heading has

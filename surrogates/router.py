@@ -19,7 +19,8 @@ from surrogates.wording import Rarity, stem
 
 if TYPE_CHECKING:
     from engine.request import Generation
-    from kb.library import Hit, Library, Passage
+    from kb.library import Library
+    from kb.records import Hit, Passage
     from surrogates.surrogate import Prediction, Surrogate
 
 AskRoute = Literal["auto", "surrogate", "engine"]

@@ -1,131 +1,17 @@
-"""What each kind of job does, and how a job ends: done, stopped by the user, failed, or given back by a worker that has to end."""
+"""What each kind of job does."""
 
 from __future__ import annotations
 
-import logging
-import sqlite3
-import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+import re
+from dataclasses import asdict
 from pathlib import Path
-from types import TracebackType
-from typing import Any
 
+from engine.request import Generation, Request
 from kb import jobs
-from kb.database import transaction
-from kb.library import Library
-from surrogates import chat, router
-from surrogates.scheduling import Scheduler
-from surrogates.surrogate import Surrogate
+from surrogates import chat, router, teaching
+from surrogates.runner import Outcome, Runner, Stopped, Task
 
 DEFAULT_COLLECTION = "General"
-TEXT_EVERY_S = 0.05
-CANCEL_EVERY_S = 0.05
-
-log = logging.getLogger("surrogates.tasks")
-
-
-class Stopped(Exception):
-    """The job was asked to stop and has nothing worth keeping."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a task gives back: JSON for the job's row, and whether it broke off because it was asked to."""
-
-    result: Any
-    stopped: bool = False
-
-
-class Runner:
-    """Runs the jobs of one thread, with a library of its own and the worker's shared engine."""
-
-    def __init__(self, home: Path, scheduler: Scheduler, is_stopping: Callable[[], bool]) -> None:
-        self.home = home
-        self.library = Library(home)
-        self.scheduler = scheduler
-        self.is_stopping = is_stopping
-        self.resources = router.Resources(self.library, Surrogate(self.library), scheduler)
-
-    def __enter__(self) -> Runner:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.library.close()
-
-    def warm_up(self) -> str:
-        """Load encoder and model ahead of the first question; returns what keeps the model from starting, "" when nothing does."""
-        self.library.encoder.encode(["warm up"])
-        try:
-            self.scheduler.warm_up()
-        except Exception as error:
-            log.warning("the model does not start: %s", error)
-            return str(error)
-        return ""
-
-    def run(self, job: jobs.Job) -> None:
-        """Run one claimed job and write how it ended."""
-        connection = self.library.connection
-        log.info("job %d (%s) starts, attempt %d", job.id, job.kind, job.attempts)
-        try:
-            outcome = TASKS[job.kind](self, job)
-            if outcome.stopped and self._has_to_end(job):
-                give_back(connection, job.id)
-            elif outcome.stopped:
-                jobs.cancelled(connection, job.id, outcome.result)
-            else:
-                jobs.finish(connection, job.id, outcome.result)
-        except jobs.JobLost:
-            log.warning("job %d is not ours any more", job.id)
-        except Stopped:
-            give_back(connection, job.id) if self._has_to_end(job) else jobs.cancelled(connection, job.id)
-        except Exception as error:
-            log.exception("job %d (%s) failed", job.id, job.kind)
-            jobs.fail(connection, job.id, str(error) or type(error).__name__)
-        log.info("job %d ended", job.id)
-
-    def stopper(self, job: jobs.Job) -> Callable[[], bool]:
-        """Asks, at most every 50 ms, whether the user or the end of the worker wants the job to stop."""
-        asked_at, stop = 0.0, False
-
-        def should_stop() -> bool:
-            nonlocal asked_at, stop
-            now = time.monotonic()
-            if not stop and now - asked_at >= CANCEL_EVERY_S:
-                asked_at = now
-                stop = self.is_stopping() or jobs.is_cancel_requested(self.library.connection, job.id)
-            return stop
-
-        return should_stop
-
-    def writer(self, job: jobs.Job) -> Callable[[str], None]:
-        """Writes an answer's text to the job's row as it grows, at most every 50 ms."""
-        written_at = 0.0
-
-        def write(text: str) -> None:
-            nonlocal written_at
-            now = time.monotonic()
-            if now - written_at >= TEXT_EVERY_S:
-                written_at = now
-                jobs.report(self.library.connection, job.id, text=text)
-
-        return write
-
-    def collection(self, job: jobs.Job) -> str | None:
-        """The name of the job's collection; None for the whole library."""
-        row = self.library.connection.execute("SELECT name FROM collections WHERE id = ?", (job.collection_id,)).fetchone()
-        return None if row is None else str(row[0])
-
-    def _has_to_end(self, job: jobs.Job) -> bool:
-        return self.is_stopping() and not jobs.is_cancel_requested(self.library.connection, job.id)
-
-
-def give_back(connection: sqlite3.Connection, job_id: int) -> None:
-    """Queue a running job again, without counting the attempt: its worker ends in good order."""
-    with transaction(connection):
-        connection.execute(
-            "UPDATE jobs SET state = 'queued', attempts = max(attempts - 1, 0), text = '' WHERE id = ? AND state = 'running'", (job_id,)
-        )
 
 
 def _ask(runner: Runner, job: jobs.Job) -> Outcome:
@@ -138,22 +24,120 @@ def _ask(runner: Runner, job: jobs.Job) -> Outcome:
         collection=runner.collection(job),
         route=job.payload.get("route", "auto"),
         previous=None if chat_id is None else chat.previous_question(connection, chat_id, job.id),
-        on_stage=lambda stage: _stage(runner, job, stage),
+        on_stage=lambda stage: runner.report(job, stage),
         on_text=runner.writer(job),
         should_stop=should_stop,
     )
     return Outcome(answer.to_json(), stopped=router.STOPPED in answer.notes)
 
 
+def _ingest(runner: Runner, job: jobs.Job) -> Outcome:
+    """Add one file; a restart begins the file again, which the library takes as new or as the duplicate it is."""
+    path = Path(job.payload["path"])
+    should_stop = runner.stopper(job)
+
+    def progress(stage: str, share: float) -> None:
+        runner.report(job, stage, share)
+        if should_stop():
+            raise Stopped
+
+    collection = runner.collection(job) or DEFAULT_COLLECTION
+    try:
+        added = runner.library.add(path, collection, job.payload.get("name"), progress)
+    except Stopped:
+        runner.library.close()
+        runner.open()
+        if not runner.is_stopping():
+            _discard(job, path)
+        raise
+    _discard(job, path)
+    if added.status in ("indexed", "replaced"):
+        runner.report(job, "checking the instant answers")
+        runner.resources.surrogate.replay()
+    return Outcome(asdict(added))
+
+
+def _discard(job: jobs.Job, path: Path) -> None:
+    """Delete an uploaded copy once it is in the library or refused."""
+    if job.payload.get("delete_after"):
+        path.unlink(missing_ok=True)
+
+
 def _remove(runner: Runner, job: jobs.Job) -> Outcome:
     return Outcome(asdict(runner.library.remove(int(job.payload["document_id"]))))
 
 
-def _stage(runner: Runner, job: jobs.Job, stage: str, progress: float | None = None) -> None:
-    jobs.report(runner.library.connection, job.id, stage=stage, progress=progress)
+def _pack(runner: Runner, job: jobs.Job) -> Outcome:
+    return _packed(runner, job, Path(job.payload["source"]), str(job.payload["name"]), 0.0)
 
 
-TASKS: dict[str, Callable[[Runner, jobs.Job], Outcome]] = {
+def _download(runner: Runner, job: jobs.Job) -> Outcome:
+    """Fetch a checkpoint and pack it; what was fetched stays until the pack is written, so that a second try goes on from there."""
+    from engine.download import download
+
+    from engine.errors import Stopped as EngineStopped
+
+    repository = str(job.payload["repository"])
+    folder = runner.home / "models" / "downloads" / _safe_name(repository)
+    try:
+        download(repository, folder, lambda share, stage: runner.report(job, stage, 0.5 * share), runner.stopper(job))
+    except EngineStopped as error:
+        raise Stopped from error
+    return _packed(runner, job, folder, repository, 0.5)
+
+
+def _packed(runner: Runner, job: jobs.Job, source: Path, name: str, from_progress: float) -> Outcome:
+    from engine.errors import Stopped as EngineStopped
+    from engine.pack import pack
+
+    out = runner.home / "models" / f"{_safe_name(name)}.pack"
+
+    def progress(share: float, stage: str) -> None:
+        runner.report(job, stage, from_progress + (1.0 - from_progress) * share)
+
+    try:
+        pack(source, out, None, progress, runner.stopper(job))
+    except EngineStopped as error:
+        raise Stopped from error
+    return Outcome({"pack": str(out), "source": str(source)})
+
+
+def _safe_name(name: str) -> str:
+    """A folder name for a model on every system: "Qwen/Qwen2.5-0.5B" becomes "Qwen--Qwen2.5-0.5B"."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name.replace("/", "--")).strip(".-") or "model"
+
+
+def _teach(runner: Runner, job: jobs.Job) -> Outcome:
+    """Write question-answer pairs, then train on them, unless it was stopped."""
+    should_stop = runner.stopper(job)
+
+    def complete(request: Request) -> Generation:
+        return runner.scheduler.generate_patiently(request, should_stop)
+
+    taught = teaching.teach(
+        runner.library,
+        complete,
+        limit=job.payload.get("limit"),
+        collection=runner.collection(job),
+        on_progress=lambda stage, share: runner.report(job, stage, 0.9 * share),
+        should_stop=should_stop,
+    )
+    if should_stop():
+        return Outcome(taught, stopped=True)
+    trained = teaching.train(runner.library, on_progress=lambda stage, share: runner.report(job, stage, 0.9 + 0.1 * share))
+    return Outcome({**taught, "training": trained})
+
+
+def _train(runner: Runner, job: jobs.Job) -> Outcome:
+    return Outcome(teaching.train(runner.library, on_progress=lambda stage, share: runner.report(job, stage, share)))
+
+
+TASKS: dict[str, Task] = {
     "ask": _ask,
+    "ingest": _ingest,
     "remove": _remove,
+    "pack": _pack,
+    "download": _download,
+    "teach": _teach,
+    "train": _train,
 }

@@ -13,7 +13,7 @@ from surrogates.units import spans
 from surrogates.wording import Rarity, content, words
 
 if TYPE_CHECKING:
-    from kb.library import Passage
+    from kb.records import Passage
 
 SUPPORT_AT_LEAST = 0.75  # idf-weighted share of a sentence's content words that its passage has
 QUOTE_AT_LEAST = 0.5  # least share at which a failed sentence is taken to come from a unit

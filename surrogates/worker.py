@@ -21,7 +21,7 @@ from surrogates import schema, settings
 from surrogates.scheduling import Scheduler
 
 if TYPE_CHECKING:
-    from surrogates.tasks import Runner
+    from surrogates.runner import Runner
 
 LEASE = "worker"
 STATE_KEY = "surrogates.worker"
@@ -110,7 +110,7 @@ class Worker:
     def _serve(self, sort: str, scheduler: Scheduler) -> None:
         """One thread: its own library and connection, one job after the other."""
         try:
-            from surrogates.tasks import Runner
+            from surrogates.runner import Runner
 
             with Runner(self.home, scheduler, lambda: self.is_stopping) as runner:
                 if sort == "questions":
@@ -127,16 +127,17 @@ class Worker:
         note_state(runner.library.connection, self.owner, "ready", problem)
 
     def _run_jobs(self, runner: Runner, kinds: tuple[str, ...]) -> None:
-        connection = runner.library.connection
+        from surrogates.tasks import TASKS
+
         seen, active_at = -1, time.monotonic()
         while not self._stopping.is_set():
-            version = int(connection.execute("PRAGMA data_version").fetchone()[0])
+            version = int(runner.library.connection.execute("PRAGMA data_version").fetchone()[0])
             if version != seen:
                 seen = version
-                while not self._stopping.is_set() and _is_waiting(connection, kinds):
-                    job = jobs.claim(connection, kinds)
+                while not self._stopping.is_set() and _is_waiting(runner.library.connection, kinds):
+                    job = jobs.claim(runner.library.connection, kinds)
                     if job is not None:
-                        runner.run(job)
+                        runner.run(job, TASKS[job.kind])
                         active_at = time.monotonic()
             self._stopping.wait(POLL_ACTIVE_S if time.monotonic() - active_at < ACTIVE_FOR_S else POLL_IDLE_S)
 
