@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sqlite3
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
@@ -96,6 +97,16 @@ class Rarity:
             frequency.update(content(text))
             total += 1
         return cls(total, frequency)
+
+    @classmethod
+    def of_library(cls, connection: sqlite3.Connection) -> Rarity:
+        """Count from the full-text index, which has counted every passage and its headings already."""
+        connection.execute("CREATE VIRTUAL TABLE IF NOT EXISTS temp.passage_words USING fts5vocab('main', 'passages_fts', 'row')")
+        total = int(connection.execute("SELECT count(*) FROM passages").fetchone()[0])
+        frequency: Counter[str] = Counter()
+        for word, passages in connection.execute("SELECT term, doc FROM passage_words"):
+            frequency[stem(word)] += passages
+        return cls(total, Counter({word: min(count, total) for word, count in frequency.items()}))
 
     def idf(self, word: str) -> float:
         """ln((n + 1) / (df + 0.5)), at least 0.1; a word that the library lacks weighs most."""
