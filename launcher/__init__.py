@@ -1,0 +1,1 @@
+"""Sets up, opens, tests, bundles. Standard library only, since it runs before anything is installed."""
