@@ -71,8 +71,17 @@ def aligned_buffer(size: int) -> Bytes:
     return room[start : start + size]
 
 
-def load(prefer: Literal["native", "twin"] = "native") -> Kernels:
-    """The native library where set-up has built it for this machine, otherwise (or on wish) the numpy twin."""
-    from engine.native import twin
+def load(prefer: Literal["native", "twin"] = "native", threads: int | None = None) -> Kernels:
+    """The native library where set-up has built it for this machine, otherwise (or on wish) the numpy twin.
 
-    return twin.Twin()
+    `threads` work on each product, the caller's included; None takes the machine's cores.
+    """
+    from engine.native.build import library_path
+
+    if prefer == "native" and library_path().exists():
+        from engine.native.library import Native
+
+        return Native(threads=threads)
+    from engine.native.twin import Twin
+
+    return Twin()

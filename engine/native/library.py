@@ -1,0 +1,159 @@
+"""The kernels of the compiled library, through ctypes; the interpreter's lock is free while they run."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from ctypes import c_char_p, c_int, c_int64, c_void_p
+from pathlib import Path
+
+import numpy as np
+
+from engine import formats
+from engine.formats import Bytes, Floats
+from engine.kernels import Integers, WeightFile
+from engine.native.build import library_path
+from engine.native.twin import check_pieces
+
+NATIVE_FORMATS = {name: code for code, name in enumerate(("f32", "f16", "bf16", "q4_0", "q4_1", "q5_0", "q8_0", "q4_k", "q5_k", "q6_k"))}
+_NO_MEMORY, _END_OF_FILE = -1, -3
+_SIGNATURES = {
+    "fk_name": (c_char_p, ()),
+    "fk_use": (c_int, (c_char_p,)),
+    "fk_set_threads": (c_int, (c_int,)),
+    "fk_matmul": (c_int, (c_int, c_void_p, c_int64, c_int64, c_int64, c_void_p, c_int64, c_int64, c_void_p, c_int64)),
+    "fk_weighted_sum": (c_int, (c_int, c_void_p, c_int64, c_int64, c_int64, c_void_p, c_int64, c_int64, c_void_p, c_int64)),
+    "fk_open": (c_int, (c_char_p, c_int, c_void_p, c_void_p, c_void_p)),
+    "fk_close": (None, (c_void_p,)),
+    "fk_read_batch": (c_int, (c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_int64, c_void_p, c_void_p)),
+}
+
+
+def default_threads() -> int:
+    """Processors that this process may use; half of more than four, since two threads of one core share its arithmetic."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return usable if usable <= 4 else max(4, usable // 2)
+
+
+class NativeFile:
+    """A file opened by the library."""
+
+    def __init__(self, library: ctypes.CDLL, path: Path) -> None:
+        self.path = path
+        self._library = library
+        handle, size, direct = c_void_p(), c_int64(), c_int()
+        name = os.fspath(path).encode("utf-8", "surrogateescape")
+        error = library.fk_open(name, 1, ctypes.byref(handle), ctypes.byref(size), ctypes.byref(direct))
+        if error:
+            raise _system_error(error, path)
+        self.handle: c_void_p | None = handle
+        self.size = size.value
+        self.direct = bool(direct.value)
+
+    def close(self) -> None:
+        """No read may be under way; closing twice is harmless."""
+        if self.handle is not None:
+            self._library.fk_close(self.handle)
+            self.handle = None
+
+    def __enter__(self) -> NativeFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Native:
+    """See `engine.kernels.Kernels`. `path` chooses an instruction set by name ("scalar" everywhere), None the machine's best."""
+
+    def __init__(self, file: Path | None = None, threads: int | None = None, path: str | None = None) -> None:
+        self._library = ctypes.CDLL(os.fspath(file or library_path()))
+        for name, (result, arguments) in _SIGNATURES.items():
+            function = getattr(self._library, name)
+            function.restype, function.argtypes = result, arguments
+        if path is not None and self._library.fk_use(path.encode()) != 0:
+            raise ValueError(f"this machine has no {path!r} kernels")
+        self.threads = int(self._library.fk_set_threads(threads or default_threads()))
+        self.name = f"native {self._library.fk_name().decode()}"
+
+    def matmul(self, format: str, weights: Bytes, x: Floats) -> Floats:
+        stride = _row_stride(format, weights, x.shape[1])
+        x = np.ascontiguousarray(x, np.float32)
+        n, columns = x.shape
+        rows = weights.shape[0]
+        out = np.empty((n, rows), np.float32)
+        _check(
+            self._library.fk_matmul(
+                NATIVE_FORMATS[format], weights.ctypes.data, rows, stride, columns, x.ctypes.data, n, columns, out.ctypes.data, rows
+            )
+        )
+        return out
+
+    def weighted_sum(self, format: str, weights: Bytes, coefficients: Floats) -> Floats:
+        columns = formats.find(format).columns(weights.shape[1])
+        stride = _row_stride(format, weights, columns)
+        coefficients = np.ascontiguousarray(coefficients, np.float32)
+        n, rows = coefficients.shape
+        if rows != weights.shape[0]:
+            raise ValueError(f"{rows} coefficients for {weights.shape[0]} rows")
+        out = np.empty((n, columns), np.float32)
+        code = NATIVE_FORMATS[format]
+        _check(
+            self._library.fk_weighted_sum(
+                NATIVE_FORMATS[format],
+                weights.ctypes.data,
+                rows,
+                stride,
+                columns,
+                coefficients.ctypes.data,
+                n,
+                rows,
+                out.ctypes.data,
+                columns,
+            )
+        )
+        return out
+
+    def open_direct(self, path: Path) -> WeightFile:
+        return NativeFile(self._library, path)
+
+    def read_batch(self, file: WeightFile, offsets: Integers, sizes: Integers, into: Bytes, places: Integers) -> None:
+        if not isinstance(file, NativeFile) or file.handle is None:
+            raise ValueError(f"{file.path} is not open in this library")
+        check_pieces(offsets, sizes, into, places)
+        offsets, sizes, places = (np.ascontiguousarray(piece, np.int64) for piece in (offsets, sizes, places))
+        failed, error = c_int64(), c_int()
+        result = self._library.fk_read_batch(
+            file.handle,
+            offsets.ctypes.data,
+            sizes.ctypes.data,
+            into.ctypes.data,
+            places.ctypes.data,
+            len(offsets),
+            ctypes.byref(failed),
+            ctypes.byref(error),
+        )
+        if result == _END_OF_FILE:
+            wanted = f"{sizes[failed.value]} bytes were wanted from byte {offsets[failed.value]}"
+            raise EOFError(f"{file.path} ends at byte {file.size}, but {wanted}")
+        if result:
+            raise MemoryError("no memory for reading threads") if result == _NO_MEMORY else _system_error(error.value, file.path)
+
+
+def _row_stride(format: str, weights: Bytes, columns: int) -> int:
+    """Bytes from row to row; ValueError unless `weights` is uint8 [rows, row_bytes] with contiguous rows of that many columns."""
+    width = formats.find(format).row_bytes(columns)
+    if weights.dtype != np.uint8 or weights.ndim != 2 or weights.shape[1] != width or (width > 1 and weights.strides[1] != 1):
+        raise ValueError(f"{format} rows of {columns} columns are uint8 [rows, {width}], got {weights.dtype} {list(weights.shape)}")
+    return weights.strides[0]
+
+
+def _check(result: int) -> None:
+    if result:
+        raise MemoryError("no memory for a matrix product") if result == _NO_MEMORY else ValueError(f"the native library refused: {result}")
+
+
+def _system_error(code: int, path: Path) -> OSError:
+    if os.name == "nt":
+        return OSError(0, ctypes.FormatError(code), os.fspath(path), code)  # type: ignore[attr-defined,unused-ignore]
+    return OSError(code, os.strerror(code), os.fspath(path))

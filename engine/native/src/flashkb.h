@@ -1,0 +1,97 @@
+/* What the files of the library share: weight formats, quantised activations, and the table of kernels of one instruction set. */
+#ifndef FLASHKB_H
+#define FLASHKB_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(_WIN32)
+#define FK_EXPORT __declspec(dllexport)
+#else
+#define FK_EXPORT __attribute__((visibility("default")))
+#endif
+#define FK_INLINE static inline __attribute__((always_inline))
+
+enum { GROUP = 32, LANES = 8, OCTET = GROUP * LANES, ACTIVATION_PAD = 64 };
+
+/* The order is that of NATIVE_FORMATS in library.py. */
+typedef enum { F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q8_0, Q4_K, Q5_K, Q6_K, FORMATS } format_t;
+
+typedef struct {
+    int64_t block_columns, block_bytes;
+    int quantized;
+} format_facts_t;
+
+extern const format_facts_t fk_formats[FORMATS];
+
+/*
+ * Activations in int8 with a scale for every 32 columns.
+ *
+ * width 1: one token, everything in column order.
+ * width 8: eight tokens side by side, so that a vector holds one value of each: q is [groups][8 chunks][8 tokens][4 columns], the other
+ * fields are [groups][8 tokens]. Missing tokens are zero.
+ */
+typedef struct {
+    int8_t *q;
+    float *scale;       /* largest magnitude / 127 */
+    float *scaled_sum;  /* scale * sum of q: meets the offset of a weight group */
+    int32_t *sum;       /* sum of q: meets the zero point of formats that store unsigned quants */
+    int16_t *half_sums; /* sums of q over the first and the last 16 columns of a group: two for each value of the fields above */
+} activations_t;
+
+/*
+ * Every path adds up a row in this one order, so a token has the same bits alone and among others: group g adds into lane g % 8, its
+ * integer product times (weight scale * activation scale) first, its offset times the scaled sum second; `fk_lanes` adds the lanes.
+ * Plain floats add column c into lane c % 16.
+ */
+typedef struct {
+    const char *name;
+    void (*quantize)(const float *x, int64_t groups, activations_t *out);
+    float (*dot)(format_t format, const uint8_t *row, int64_t groups, const activations_t *x);
+    /* rows at most 4; out[token * out_stride + row] for `tokens` (at most 8) of the activations' eight. */
+    void (*dot_many)(format_t format, const uint8_t *const *rows, int row_count, int64_t groups, const activations_t *x, int64_t blocks,
+                     int64_t tokens, float *out, int64_t out_stride, uint8_t *scratch);
+    /* x is float32 [tokens][x_stride] */
+    void (*dot_plain)(format_t format, const uint8_t *row, int64_t columns, const float *x, int64_t x_stride, int64_t tokens, float *out,
+                      int64_t out_stride);
+    /* columns [first, first + columns) of a row as floats: scale * quant + offset; both are multiples of 32 for quantised formats */
+    void (*expand)(format_t format, const uint8_t *row, int64_t first, int64_t columns, float *out);
+    /* out[c] += coefficients[r] * (what expand gives for row r), rows in order */
+    void (*add_rows)(format_t format, const uint8_t *const *rows, const float *coefficients, int row_count, int64_t first, int64_t columns,
+                     float *out);
+} kernels_t;
+
+extern const kernels_t fk_portable;
+const kernels_t *fk_avx2(void); /* NULL where the processor or the build lacks it */
+const kernels_t *fk_vnni(void);
+const kernels_t *fk_neon(void);
+const kernels_t *fk_kernels(void); /* the best of this machine, or what fk_use chose */
+
+/* Scratch bytes that dot_many needs: four unpacked rows with their scales. */
+int64_t fk_scratch_bytes(int64_t groups);
+
+FK_INLINE float fk_lanes(const float *lane) {
+    return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
+}
+
+/* pool.c */
+typedef void (*fk_work_t)(void *context, int64_t first, int64_t last);
+/* Calls work on pieces of [0, count), `grain` at a time, from this thread and the pool's; returns when all are done. */
+void fk_pool_run(fk_work_t work, void *context, int64_t count, int64_t grain);
+int fk_pool_threads(void);
+
+/* Memory that grows and stays, one for each use; 64-byte aligned. Only the thread that holds the call lock asks for it. */
+enum { SCRATCH_ACTIVATIONS, SCRATCH_ROWS, SCRATCH_TOKEN, SCRATCHES };
+void *fk_scratch(int which, size_t bytes);
+void fk_call_lock(void);
+void fk_call_unlock(void);
+
+/* matmul.c: without the call lock, for use inside larger calls */
+int fk_matmul_unlocked(format_t format, const uint8_t *weights, int64_t rows, int64_t row_stride, int64_t columns, const float *x, int64_t n,
+                       int64_t x_stride, float *out, int64_t out_stride);
+int fk_weighted_sum_unlocked(format_t format, const uint8_t *weights, int64_t rows, int64_t row_stride, int64_t columns,
+                             const float *coefficients, int64_t n, int64_t coefficient_stride, float *out, int64_t out_stride);
+
+enum { FK_OK = 0, FK_NO_MEMORY = -1, FK_BAD_ARGUMENT = -2, FK_END_OF_FILE = -3, FK_IO = -4 };
+
+#endif

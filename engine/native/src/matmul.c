@@ -1,0 +1,237 @@
+/* Matrix products over the pool: a matrix's rows times activations, and the weighted sum of rows. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "flashkb.h"
+#include "threads.h"
+
+static const kernels_t *_Atomic chosen;
+
+const kernels_t *fk_kernels(void) {
+    const kernels_t *best = atomic_load(&chosen);
+    if (best) return best;
+    best = fk_vnni();
+    if (!best) best = fk_avx2();
+    if (!best) best = fk_neon();
+    if (!best) best = &fk_portable;
+    atomic_store(&chosen, best);
+    return best;
+}
+
+FK_EXPORT const char *fk_name(void) { return fk_kernels()->name; }
+
+/* Takes the path of that name if this machine has it; for tests and measurements. */
+FK_EXPORT int fk_use(const char *name) {
+    const kernels_t *paths[] = {fk_vnni(), fk_avx2(), fk_neon(), &fk_portable};
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        if (!paths[i] || strcmp(paths[i]->name, name) != 0) continue;
+        fk_call_lock();
+        atomic_store(&chosen, paths[i]);
+        fk_call_unlock();
+        return FK_OK;
+    }
+    return FK_BAD_ARGUMENT;
+}
+
+static int64_t up(int64_t value, int64_t to) { return (value + to - 1) / to * to; }
+
+enum { GROUP_BYTES = GROUP + 4 + 4 + 4 + 4 };
+
+static activations_t carve(uint8_t *at, int64_t values) {
+    float *scale = (float *)(void *)(at + values * GROUP);
+    return (activations_t){(int8_t *)at, scale, scale + values, (int32_t *)(scale + 2 * values), (int16_t *)(scale + 3 * values)};
+}
+
+typedef struct {
+    const float *x;
+    int64_t x_stride, n, groups, padded;
+    uint8_t *rows;         /* each pool piece's own token in column order */
+    activations_t *blocks; /* [n / 8] of width 8, or one of width 1 */
+} quantizing_t;
+
+/* Block b of eight tokens: each quantised in column order, then laid side by side. */
+static void quantize_block(const quantizing_t *job, int64_t b) {
+    const kernels_t *k = fk_kernels();
+    activations_t one = carve(job->rows + b * job->padded * GROUP_BYTES, job->padded), *many = &job->blocks[b];
+    for (int64_t t = 0; t < LANES; t++) {
+        if (b * LANES + t < job->n) k->quantize(job->x + (b * LANES + t) * job->x_stride, job->groups, &one);
+        else memset(one.q, 0, (size_t)(job->padded * GROUP_BYTES));
+        for (int64_t g = 0; g < job->groups; g++) {
+            int64_t to = g * LANES + t;
+            for (int chunk = 0; chunk < LANES; chunk++) memcpy(many->q + ((g * LANES + chunk) * LANES + t) * 4, one.q + g * GROUP + 4 * chunk, 4);
+            many->scale[to] = one.scale[g];
+            many->scaled_sum[to] = one.scaled_sum[g];
+            many->sum[to] = one.sum[g];
+            memcpy(many->half_sums + 2 * to, one.half_sums + 2 * g, 4);
+        }
+    }
+}
+
+static void quantize_piece(void *context, int64_t first, int64_t last) {
+    for (int64_t b = first; b < last; b++) quantize_block(context, b);
+}
+
+/* The activations of n tokens in scratch memory, or NULL without memory. */
+static activations_t *quantize_all(const float *x, int64_t n, int64_t x_stride, int64_t groups) {
+    int64_t padded = up(groups, LANES), blocks = n == 1 ? 1 : up(n, LANES) / LANES;
+    size_t head = (size_t)up(blocks * (int64_t)sizeof(activations_t), 64), one = (size_t)(padded * GROUP_BYTES);
+    uint8_t *memory = fk_scratch(SCRATCH_ACTIVATIONS, head + (size_t)blocks * one * (n == 1 ? 1 : LANES + 1));
+    if (!memory) return NULL;
+    activations_t *all = (activations_t *)(void *)memory;
+    memory += head;
+    if (n == 1) {
+        memset(memory + (padded - LANES) * GROUP, 0, one - (size_t)((padded - LANES) * GROUP));
+        all[0] = carve(memory, padded);
+        fk_kernels()->quantize(x, groups, &all[0]);
+        return all;
+    }
+    quantizing_t job = {x, x_stride, n, groups, padded, memory + (size_t)blocks * one * LANES, all};
+    for (int64_t b = 0; b < blocks; b++) all[b] = carve(memory + (size_t)b * one * LANES, padded * LANES);
+    fk_pool_run(quantize_piece, &job, blocks, 1);
+    return all;
+}
+
+typedef struct {
+    format_t format;
+    const uint8_t *weights;
+    int64_t row_stride, columns, groups, n, x_stride, out_stride;
+    const float *x;
+    const activations_t *quantized;
+    float *out;
+    _Atomic int failed;
+} product_t;
+
+static void many_tokens(product_t *job, int64_t first, int64_t last) {
+    uint8_t *scratch = malloc((size_t)fk_scratch_bytes(job->groups));
+    if (!scratch) {
+        atomic_store(&job->failed, 1);
+        return;
+    }
+    for (int64_t r = first; r < last; r += 4) {
+        int count = last - r < 4 ? (int)(last - r) : 4;
+        const uint8_t *rows[4];
+        for (int i = 0; i < count; i++) rows[i] = job->weights + (r + i) * job->row_stride;
+        fk_kernels()->dot_many(job->format, rows, count, job->groups, job->quantized, up(job->n, LANES) / LANES, job->n, job->out + r,
+                               job->out_stride, scratch);
+    }
+    free(scratch);
+}
+
+static void product_piece(void *context, int64_t first, int64_t last) {
+    product_t *job = context;
+    const kernels_t *k = fk_kernels();
+    if (!job->quantized) {
+        for (int64_t r = first; r < last; r++)
+            k->dot_plain(job->format, job->weights + r * job->row_stride, job->columns, job->x, job->x_stride, job->n, job->out + r,
+                         job->out_stride);
+    } else if (job->n == 1) {
+        for (int64_t r = first; r < last; r++) job->out[r] = k->dot(job->format, job->weights + r * job->row_stride, job->groups, job->quantized);
+    } else {
+        many_tokens(job, first, last);
+    }
+}
+
+/* Rows a piece: enough pieces to share evenly, none so small that taking it costs more than its work. */
+static int64_t grain_of(int64_t rows, int64_t bytes_of_work) {
+    int64_t share = up(rows, fk_pool_threads() * 8) / (fk_pool_threads() * 8);
+    int64_t least = 16384 / (bytes_of_work < 1 ? 1 : bytes_of_work) + 1;
+    return up(share > least ? share : least, 4);
+}
+
+int fk_matmul_unlocked(format_t format, const uint8_t *weights, int64_t rows, int64_t row_stride, int64_t columns, const float *x, int64_t n,
+                       int64_t x_stride, float *out, int64_t out_stride) {
+    const format_facts_t *facts = &fk_formats[format];
+    product_t job = {format, weights, row_stride, columns, columns / GROUP, n, x_stride, out_stride, x, NULL, out, 0};
+    if (facts->quantized) {
+        job.quantized = quantize_all(x, n, x_stride, job.groups);
+        if (!job.quantized) return FK_NO_MEMORY;
+    }
+    fk_pool_run(product_piece, &job, rows, grain_of(rows, columns / facts->block_columns * facts->block_bytes * n));
+    return atomic_load(&job.failed) ? FK_NO_MEMORY : FK_OK;
+}
+
+enum { ROWS_AT_ONCE = 8 };
+
+typedef struct {
+    format_t format;
+    const uint8_t *weights;
+    int64_t row_stride, rows, columns, n, coefficient_stride, out_stride, step;
+    const float *coefficients;
+    float *out;
+    _Atomic int failed;
+} sum_t;
+
+/* The next rows that some token wants, from *r on; returns how many. */
+static int gather_rows(const sum_t *job, int64_t *r, const uint8_t **rows, int64_t *indices) {
+    int count = 0;
+    for (; *r < job->rows && count < ROWS_AT_ONCE; (*r)++) {
+        int used = 0;
+        for (int64_t t = 0; t < job->n && !used; t++) used = job->coefficients[t * job->coefficient_stride + *r] != 0;
+        if (!used) continue;
+        rows[count] = job->weights + *r * job->row_stride;
+        indices[count++] = *r;
+    }
+    return count;
+}
+
+/* Columns [first, last) in units of job->step. With several tokens a row is expanded once for all of them. */
+static void sum_piece(void *context, int64_t first, int64_t last) {
+    sum_t *job = context;
+    const kernels_t *k = fk_kernels();
+    const uint8_t *rows[ROWS_AT_ONCE];
+    int64_t indices[ROWS_AT_ONCE], r = 0, from = first * job->step;
+    int64_t columns = (last * job->step < job->columns ? last * job->step : job->columns) - from;
+    float coefficients[ROWS_AT_ONCE], *expanded = NULL;
+    int count, several = job->n > 1;
+    if (several && !(expanded = malloc((size_t)columns * ROWS_AT_ONCE * sizeof(float)))) {
+        atomic_store(&job->failed, 1);
+        return;
+    }
+    for (int64_t t = 0; t < job->n; t++) memset(job->out + t * job->out_stride + from, 0, (size_t)columns * sizeof(float));
+    while ((count = gather_rows(job, &r, rows, indices)) > 0) {
+        for (int i = 0; several && i < count; i++) {
+            k->expand(job->format, rows[i], from, columns, expanded + i * columns);
+            rows[i] = (const uint8_t *)(expanded + i * columns);
+        }
+        for (int64_t t = 0; t < job->n; t++) {
+            for (int i = 0; i < count; i++) coefficients[i] = job->coefficients[t * job->coefficient_stride + indices[i]];
+            k->add_rows(several ? F32 : job->format, rows, coefficients, count, several ? 0 : from, columns,
+                        job->out + t * job->out_stride + from);
+        }
+    }
+    free(expanded);
+}
+
+int fk_weighted_sum_unlocked(format_t format, const uint8_t *weights, int64_t rows, int64_t row_stride, int64_t columns,
+                             const float *coefficients, int64_t n, int64_t coefficient_stride, float *out, int64_t out_stride) {
+    int64_t step = fk_formats[format].quantized ? GROUP : 16;
+    sum_t job = {format, weights, row_stride, rows, columns, n, coefficient_stride, out_stride, step, coefficients, out, 0};
+    int64_t units = up(columns, step) / step, share = up(units, fk_pool_threads() * 2) / (fk_pool_threads() * 2);
+    fk_pool_run(sum_piece, &job, units, share < 4 ? 4 : share);
+    return atomic_load(&job.failed) ? FK_NO_MEMORY : FK_OK;
+}
+
+static int bad(int format, int64_t rows, int64_t columns, int64_t n) {
+    return format < 0 || format >= FORMATS || rows < 0 || n < 0 || columns <= 0 || columns % fk_formats[format].block_columns;
+}
+
+FK_EXPORT int fk_matmul(int format, const uint8_t *weights, int64_t rows, int64_t row_stride, int64_t columns, const float *x, int64_t n,
+                        int64_t x_stride, float *out, int64_t out_stride) {
+    if (bad(format, rows, columns, n)) return FK_BAD_ARGUMENT;
+    if (n == 0 || rows == 0) return FK_OK;
+    fk_call_lock();
+    int result = fk_matmul_unlocked((format_t)format, weights, rows, row_stride, columns, x, n, x_stride, out, out_stride);
+    fk_call_unlock();
+    return result;
+}
+
+FK_EXPORT int fk_weighted_sum(int format, const uint8_t *weights, int64_t rows, int64_t row_stride, int64_t columns,
+                              const float *coefficients, int64_t n, int64_t coefficient_stride, float *out, int64_t out_stride) {
+    if (bad(format, rows, columns, n)) return FK_BAD_ARGUMENT;
+    if (n == 0) return FK_OK;
+    fk_call_lock();
+    int result = fk_weighted_sum_unlocked((format_t)format, weights, rows, row_stride, columns, coefficients, n, coefficient_stride, out,
+                                          out_stride);
+    fk_call_unlock();
+    return result;
+}
