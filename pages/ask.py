@@ -1,0 +1,160 @@
+"""The page on which questions are asked: a chat whose answers show what they stand on."""
+
+from __future__ import annotations
+
+import sqlite3
+from functools import partial
+from pathlib import Path
+
+import streamlit as st
+
+from pages.elements import answers, frame, text
+from surrogates import chat, service
+from surrogates.question import QuestionRefused, normalise
+
+INPUT = "question"
+SHOWN_TURNS = 15
+WHOLE_LIBRARY = "Whole library"
+
+
+def draw(home: Path) -> None:
+    """Draw the page for the chat that the address names (`?chat=3`), or for a new one."""
+    with frame.data(home) as connection:
+        chats = chat.listing(connection)
+        chosen = _chosen(chats)
+        _draw_history(chats, chosen)
+        with frame.library(home) as library:
+            collections = library.collections()
+            documents = library.documents()
+        if chosen is None:
+            _draw_new(home, collections, bool(documents))
+        else:
+            _draw_chat(home, connection, chosen)
+    if asked := st.chat_input("Ask your documents", key=INPUT):
+        scope = chosen.collection if chosen else _scope()
+        _ask(home, chosen, scope, asked, "auto")
+
+
+def _chosen(chats: list[chat.Chat]) -> chat.Chat | None:
+    """The chat of the address, else the one that this window showed last, else None for a new one."""
+    named = st.query_params.get("chat", str(st.session_state.get("chat", "")))
+    found = next((one for one in chats if str(one.id) == named), None)
+    if found is None:
+        if named:
+            st.info(f"There is no chat {text.as_label(named, 20)} any more; here is a new one.", icon=":material/info:")
+        _go_to(None)
+    else:
+        _go_to(found.id)
+    return found
+
+
+def _go_to(chat_id: int | None) -> None:
+    if chat_id is None:
+        st.session_state.pop("chat", None)
+        st.query_params.pop("chat", None)
+    elif st.query_params.get("chat") != str(chat_id) or st.session_state.get("chat") != chat_id:
+        st.session_state["chat"] = chat_id
+        st.query_params["chat"] = str(chat_id)
+
+
+def _draw_history(chats: list[chat.Chat], chosen: chat.Chat | None) -> None:
+    with st.sidebar:
+        st.button("New chat", icon=":material/add_comment:", width="stretch", on_click=_go_to, args=(None,), key="new-chat")
+        if chats:
+            st.caption("Chats")
+        for one in chats:
+            st.button(
+                text.as_label(one.title or "Untitled", 34),
+                key=f"chat-{one.id}",
+                type="secondary" if chosen and one.id == chosen.id else "tertiary",
+                width="stretch",
+                wrap=False,
+                on_click=_go_to,
+                args=(one.id,),
+            )
+
+
+def _draw_new(home: Path, collections: list[str], has_documents: bool) -> None:
+    frame.header("Ask", "Answers come from your documents, each with the place that it stands on.")
+    if not has_documents:
+        st.info("The library is empty. Add documents first, or try the sample library.", icon=":material/library_add:")
+        frame.link("library", "Go to the library", ":material/library_books:")
+        return
+    if len(collections) > 1:
+        st.selectbox("Search in", [WHOLE_LIBRARY, *collections], key="scope", width=320)
+    _draw_suggestions(home)
+
+
+def _scope() -> str | None:
+    chosen = st.session_state.get("scope", WHOLE_LIBRARY)
+    return None if chosen == WHOLE_LIBRARY else str(chosen)
+
+
+def _draw_suggestions(home: Path) -> None:
+    with frame.data(home) as connection:
+        suggestions = suggested_questions(connection, _scope())
+    if not suggestions:
+        return
+    st.caption("Questions to start with, from your documents")
+    for number, suggestion in enumerate(suggestions):
+        if st.button(text.as_label(suggestion, 110), key=f"suggestion-{number}", icon=":material/arrow_forward:"):
+            _ask(home, None, _scope(), suggestion, "auto")
+
+
+def suggested_questions(connection: sqlite3.Connection, collection: str | None, limit: int = 4) -> list[str]:
+    """Questions that the surrogate was taught, else tasks that the documents' own headings name; one a document as far as there are."""
+    collection_id = chat.collection_id(connection, collection)
+    taught = connection.execute(
+        "SELECT min(bank_questions.text) AS text FROM bank_questions JOIN bank_answers ON bank_answers.id = answer_id"
+        " JOIN bank_sources USING (answer_id) WHERE state = 'active' AND (? IS NULL OR collection_id = ?)"
+        " GROUP BY revision_id, bank_questions.source ORDER BY max(bank_answers.id) DESC LIMIT ?",
+        (collection_id, collection_id, limit),
+    ).fetchall()
+    return [str(row["text"]) for row in taught]
+
+
+def _draw_chat(home: Path, connection: sqlite3.Connection, chosen: chat.Chat) -> None:
+    _draw_chat_head(home, chosen)
+    turns = chat.turns(connection, chosen.id)
+    shown = st.session_state.setdefault(f"shown-{chosen.id}", SHOWN_TURNS)
+    if len(turns) > shown and st.button(f"Show {text.count(len(turns) - shown, 'earlier question')}", icon=":material/expand_less:"):
+        st.session_state[f"shown-{chosen.id}"] = len(turns)
+        st.rerun()
+    for turn in turns[-shown:]:
+        answers.draw_turn(home, connection, turn, partial(_ask, home, chosen, chosen.collection))
+
+
+def _draw_chat_head(home: Path, chosen: chat.Chat) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.subheader(text.as_label(chosen.title), anchor=False)
+        with st.container(horizontal=True, width="content", vertical_alignment="center"):
+            st.badge(chosen.collection or WHOLE_LIBRARY, icon=":material/folder:", color="gray", help="Where this chat searches")
+            with st.popover("Chat", icon=":material/more_horiz:"):
+                _draw_chat_menu(home, chosen)
+
+
+def _draw_chat_menu(home: Path, chosen: chat.Chat) -> None:
+    title = st.text_input("Name of this chat", value=chosen.title, max_chars=chat.TITLE_CHARACTERS, key=f"title-{chosen.id}")
+    if title.strip() and title != chosen.title:
+        with frame.data(home) as connection:
+            chat.rename(connection, chosen.id, title)
+        st.rerun()
+    if st.button("Delete this chat", icon=":material/delete:", key="delete-chat"):
+        with frame.data(home) as connection:
+            chat.delete(connection, chosen.id)
+        _go_to(None)
+        st.rerun()
+
+
+def _ask(home: Path, chosen: chat.Chat | None, collection: str | None, question: str, route: service.AskRoute) -> None:
+    """Put a question into the chat, a new one if need be, and show it; one that cannot be asked goes back into the input."""
+    try:
+        normalise(question)
+    except QuestionRefused as refusal:
+        st.warning(str(refusal).capitalize(), icon=":material/edit:")
+        return
+    with frame.data(home) as connection:
+        chat_id = chosen.id if chosen else chat.create(connection, collection)
+    service.submit(home, question, collection, route, chat_id)
+    _go_to(chat_id)
+    st.rerun()

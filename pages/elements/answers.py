@@ -1,0 +1,186 @@
+"""One turn of a chat: the question, and its answer while it is written and once it stands."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import streamlit as st
+
+from kb import jobs
+from pages.elements import evidence, frame, text, work
+from pages.elements.copying import copy_button
+from surrogates import chat, service
+from surrogates.answer import Answer, Citation, Timings
+
+VERDICTS: tuple[chat.Verdict, chat.Verdict] = ("wrong", "right")  # as st.feedback counts its thumbs
+WAITING_FOR = {
+    "off": "starting the answering service",
+    "starting": "starting the answering service",
+    "warming": "loading the model; the first answer takes a few seconds more",
+    "ready": "waiting for its turn",
+}
+SNIPPET = 220
+Ask = Callable[[str, service.AskRoute], None]
+
+
+def draw_turn(home: Path, connection: sqlite3.Connection, turn: chat.Turn, ask: Ask) -> None:
+    """Draw one turn. `ask(question, route)` puts a question into the same chat."""
+    with st.chat_message("user", avatar=":material/person:"):
+        st.markdown(text.as_markdown(turn.question))
+    with st.chat_message("assistant", avatar=":material/menu_book:"):
+        if not turn.job.is_over:
+            frame.follow(partial(_draw_running, home, turn.job.id), running=True)
+        elif turn.answer is not None:
+            _draw_answer(home, connection, turn, turn.answer, ask)
+        else:
+            _draw_unanswered(turn, ask)
+
+
+def _draw_running(home: Path, job_id: int) -> bool:
+    """The answer as far as it is written, what is being done, and the way to stop it; False once it is over."""
+    frame.keep_worker(home)
+    with frame.data(home) as connection:
+        job = jobs.get(connection, job_id)
+        worker = service.worker_state(connection)
+    if job.is_over:
+        return False
+    if job.text:
+        st.markdown(text.as_markdown(job.text) + " ▍")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.badge(_doing(job, worker), icon=":material/progress_activity:", color="gray")
+        work.draw_stop(home, [job], key=f"stop-{job_id}")
+    return True
+
+
+def _doing(job: jobs.Job, worker: service.WorkerState) -> str:
+    """What a running question waits for or does, in a few words."""
+    if job.cancel_requested:
+        return "stopping"
+    if job.state == "running":
+        return job.stage or "searching the library"
+    return WAITING_FOR[worker.stage]
+
+
+def _draw_unanswered(turn: chat.Turn, ask: Ask) -> None:
+    if turn.job.text:
+        st.markdown(text.as_markdown(turn.job.text))
+    if turn.job.state == "cancelled":
+        st.badge("stopped before it was finished", icon=":material/stop_circle:", color="gray")
+    else:
+        st.error(turn.job.error or "No answer came back; ask again.", icon=":material/error:")
+    if st.button("Ask again", icon=":material/refresh:", key=f"again-{turn.id}"):
+        ask(turn.question, turn.job.payload.get("route", "auto"))
+
+
+def _draw_answer(home: Path, connection: sqlite3.Connection, turn: chat.Turn, answer: Answer, ask: Ask) -> None:
+    _draw_route(answer, stopped=turn.job.state == "cancelled")
+    if answer.answer_id is not None:
+        _draw_taught_question(connection, answer.answer_id)
+    st.markdown(text.as_markdown(answer.text))
+    for note in answer.notes:
+        st.caption(f":material/info: {text.as_markdown(note)}")
+    _draw_citations(home, connection, turn.id, answer)
+    _draw_actions(home, turn, answer, ask)
+
+
+def _draw_route(answer: Answer, stopped: bool) -> None:
+    with st.container(horizontal=True, gap="small"):
+        if answer.route in ("surrogate", "numeric"):
+            sure = "" if answer.confidence is None else f" · {answer.confidence:.0%} sure"
+            st.badge(f"instant{sure}", icon=":material/bolt:", color="green", help="A taught answer, checked against the library just now.")
+        elif answer.route == "engine":
+            st.badge("written", icon=":material/edit_note:", color="blue", help="Written by the language model from the cited passages.")
+        else:
+            st.badge("declined", icon=":material/do_not_disturb_on:", color="orange", help="The library does not seem to hold the answer.")
+        if stopped:
+            st.badge("stopped", icon=":material/stop_circle:", color="gray")
+
+
+def _draw_taught_question(connection: sqlite3.Connection, answer_id: int) -> None:
+    """The question that the bank holds for this answer, so that the user sees how theirs was understood."""
+    row = connection.execute("SELECT text FROM bank_questions WHERE answer_id = ? ORDER BY id LIMIT 1", (answer_id,)).fetchone()
+    if row is not None:
+        st.caption(f"Understood as: {text.as_markdown(row['text'])}")
+
+
+def _draw_citations(home: Path, connection: sqlite3.Connection, turn_id: int, answer: Answer) -> None:
+    """A numbered chip for each place; for a declined question also how the place begins, since there is no answer to read."""
+    is_declined = answer.route == "declined"
+    with st.container(horizontal=not is_declined, gap="small"):
+        for number, citation in enumerate(answer.citations, start=1):
+            standing = chat.standing(connection, citation)
+            if st.button(
+                _chip(number, citation, standing),
+                key=f"source-{turn_id}-{number}",
+                help=text.heading_path(citation.heading) or None,
+                icon=":material/history:" if standing != "current" else ":material/description:",
+            ):
+                evidence.open_citation(home, number, citation, standing)
+            if is_declined:
+                st.caption(text.as_label(citation.quote, SNIPPET))
+
+
+def _chip(number: int, citation: Citation, standing: chat.Standing) -> str:
+    place = f"page {citation.page}" if citation.page is not None else text.as_label(citation.heading[-1], 32) if citation.heading else ""
+    state = {"current": "", "replaced": "newer revision exists", "removed": "removed"}[standing]
+    return " · ".join(part for part in (str(number), text.as_label(citation.document, 42), place, state) if part)
+
+
+def _draw_actions(home: Path, turn: chat.Turn, answer: Answer, ask: Ask) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        copy_button(as_plain_text(answer), key=f"copy-{turn.id}")
+        if answer.route == "surrogate" and st.button(
+            "Write it out", icon=":material/edit_note:", key=f"write-{turn.id}", help="Ask the language model instead of the taught answer."
+        ):
+            ask(turn.question, "engine")
+        given = None if turn.verdict is None else VERDICTS.index(turn.verdict)
+        key = f"verdict-{turn.id}"
+        st.feedback("thumbs", key=key, default=given, on_change=_keep_verdict, args=(home, turn.id, turn.comment, key))
+        st.caption(timings(answer.seconds))
+    if turn.verdict is not None:
+        _draw_comment(home, turn, turn.verdict)
+
+
+def _draw_comment(home: Path, turn: chat.Turn, verdict: chat.Verdict) -> None:
+    key = f"comment-{turn.id}"
+    st.text_input(
+        "Comment on this answer",
+        value=turn.comment,
+        key=key,
+        placeholder="What would have been right?" if verdict == "wrong" else "What was good about it?",
+        label_visibility="collapsed",
+        on_change=_keep_comment,
+        args=(home, turn.id, verdict, key),
+    )
+
+
+def _keep_verdict(home: Path, turn_id: int, comment: str, key: str) -> None:
+    thumb = st.session_state[key]
+    if thumb is not None:
+        with frame.data(home) as connection:
+            chat.feedback(connection, turn_id, VERDICTS[thumb], comment)
+
+
+def _keep_comment(home: Path, turn_id: int, verdict: chat.Verdict, key: str) -> None:
+    with frame.data(home) as connection:
+        chat.feedback(connection, turn_id, verdict, st.session_state[key].strip())
+    st.toast("Thank you, the comment is kept.", icon=":material/check:")
+
+
+def as_plain_text(answer: Answer) -> str:
+    """The answer with its sources, as it goes into the clipboard."""
+    lines = [answer.text]
+    for number, citation in enumerate(answer.citations, start=1):
+        page = "" if citation.page is None else f", page {citation.page}"
+        heading = f", {' / '.join(citation.heading)}" if citation.heading else ""
+        lines.append(f"[{number}] {citation.document} (revision {citation.revision}){page}{heading}")
+    return "\n".join(lines)
+
+
+def timings(seconds: Timings) -> str:
+    """The small print: how long each step took."""
+    steps = (("search", seconds.search), ("first words", seconds.first_token), ("all", seconds.total))
+    return " · ".join(f"{name} {text.duration(value)}" for name, value in steps if value is not None)

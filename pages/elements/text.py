@@ -1,0 +1,73 @@
+"""Text of documents and models, made fit to be shown: as the characters that it has, never as markup of its own."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Sequence
+
+KEPT_WHOLE = re.compile(r"(```.*?```|`[^`\n]+`|\*\*[^*\n]+\*\*)", re.DOTALL)
+MARKUP = re.compile(r"([\\`*_$\[\]<>#|~:!])")
+LEADING_MARKUP = re.compile(r"^(\s*)([+=>]|-(?=\s*-))", re.MULTILINE)
+KIND_NAMES = {"pdf": "PDF", "docx": "Word", "markdown": "Markdown", "html": "HTML", "text": "Text", "csv": "CSV", "xlsx": "Excel"}
+
+
+def as_markdown(text: str) -> str:
+    """Markdown that shows `text`: lists, code and bold stay, everything else that Markdown would read as markup is escaped.
+
+    >>> as_markdown("Torque: 12 $ [a](b)")
+    'Torque\\\\: 12 \\\\$ \\\\[a\\\\](b)'
+    """
+    pieces = KEPT_WHOLE.split(text)
+    return "".join(piece if index % 2 else _escaped(piece) for index, piece in enumerate(pieces))
+
+
+def _escaped(piece: str) -> str:
+    plain = LEADING_MARKUP.sub(r"\1\\\2", MARKUP.sub(r"\\\1", piece))
+    return re.sub(r"(?<!\n)\n(?!\n)", "  \n", plain)
+
+
+def as_label(text: str, limit: int = 60) -> str:
+    """One line for a button or a heading, cut at `limit` characters."""
+    line = " ".join(text.split())
+    return MARKUP.sub(r"\\\1", line if len(line) <= limit else line[: limit - 1].rstrip() + "…")
+
+
+def marked_html(text: str, quote: str) -> str:
+    """`text` as HTML with its line breaks, and `quote` marked where it occurs word for word."""
+    before, found, after = text.partition(quote) if quote else (text, "", "")
+    body = html.escape(before) + (f"<mark>{html.escape(found)}</mark>" if found else "") + html.escape(after)
+    return f'<div style="white-space: pre-wrap; overflow-wrap: anywhere">{body}</div>'
+
+
+def heading_path(heading: Sequence[str], limit: int = 90) -> str:
+    """Headings from the outermost in, as one line of Markdown; each is cut at `limit` characters."""
+    return " / ".join(as_label(part, limit) for part in heading)
+
+
+def count(number: int, noun: str, plural: str | None = None) -> str:
+    """A number with its noun: "1 page", "1,200 passages"."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def size(size_bytes: float) -> str:
+    """Bytes as people write them, in powers of ten: "48 KB", "1.2 GB"."""
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
+        if size_bytes >= scale:
+            return f"{size_bytes / scale:.{1 if size_bytes < 10 * scale else 0}f} {unit}"
+    return f"{size_bytes:.0f} bytes"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: "0.08 s", "12 s", "4 min", "2 h 10 min"."""
+    if seconds < 10:
+        return f"{seconds:.2f} s" if seconds < 1 else f"{seconds:.1f} s"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def kind_name(kind: str) -> str:
+    """How a document's kind is called on the pages."""
+    return KIND_NAMES.get(kind, kind.upper())
