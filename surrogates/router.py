@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from surrogates import prompt, settings, threshold
@@ -15,7 +14,7 @@ from surrogates.question import normalise, with_topic
 from surrogates.quotes import Quote, rank_units, with_context
 from surrogates.scheduling import ModelMissing, Scheduler
 from surrogates.verify import REPLACED, Verified, tidy, verify
-from surrogates.wording import Rarity, stem
+from surrogates.wording import Rarity
 
 if TYPE_CHECKING:
     from engine.request import Generation
@@ -32,21 +31,18 @@ NOT_FOUND = "The documents do not seem to answer this. The nearest passages are 
 NO_INSTANT = "There is no instant answer that is sure enough. The nearest passages are below."
 
 
-@dataclass
+@dataclass(frozen=True)
 class Resources:
-    """What answering needs, for one thread. Word rarity is counted again when the library has changed."""
+    """What answering needs, for one thread."""
 
     library: Library
     surrogate: Surrogate
     scheduler: Scheduler
-    _rarity: tuple[int, Rarity] | None = field(default=None, repr=False)
 
     def rarity(self) -> Rarity:
         """How rare each word is in the library as it is now."""
-        seq = int(self.library.connection.execute("SELECT coalesce(max(seq), 0) FROM changes").fetchone()[0])
-        if self._rarity is None or self._rarity[0] != seq:
-            self._rarity = (seq, _count_words(self.library))
-        return self._rarity[1]
+        self.surrogate.follow()
+        return self.surrogate.rarity
 
 
 class _Clock:
@@ -181,14 +177,3 @@ def _place(passage: Passage, quote: str) -> tuple[int, int]:
 
 def _is_empty(library: Library, collection: str | None) -> bool:
     return next(iter(library.passages(collection)), None) is None
-
-
-def _count_words(library: Library) -> Rarity:
-    """Document frequencies from the full-text index, by stem."""
-    connection = library.connection
-    connection.execute("CREATE VIRTUAL TABLE IF NOT EXISTS temp.passage_words USING fts5vocab('main', 'passages_fts', 'row')")
-    total = int(connection.execute("SELECT count(*) FROM passages").fetchone()[0])
-    frequency: Counter[str] = Counter()
-    for word, passages in connection.execute("SELECT term, doc FROM passage_words"):
-        frequency[stem(word)] += passages
-    return Rarity(total, Counter({word: min(count, total) for word, count in frequency.items()}))

@@ -86,6 +86,11 @@ class Scheduler:
             if generation.finish != "cancelled" or not given_way:
                 return generation
 
+    def model_name(self) -> str:
+        """The name of the model that the settings choose; starts the engine."""
+        with self.for_question() as engine:
+            return engine.model_name
+
     def warm_up(self) -> None:
         """Start the engine, so that the first question does not wait for it."""
         with self.for_question():

@@ -12,6 +12,7 @@ from surrogates import chat, router, teaching
 from surrogates.runner import Outcome, Runner, Stopped, Task
 
 DEFAULT_COLLECTION = "General"
+TEACHING_SHARE = 0.9  # of a teach job's progress; the rest is training
 
 
 def _ask(runner: Runner, job: jobs.Job) -> Outcome:
@@ -53,7 +54,7 @@ def _ingest(runner: Runner, job: jobs.Job) -> Outcome:
     _discard(job, path)
     if added.status in ("indexed", "replaced"):
         runner.report(job, "checking the instant answers")
-        runner.resources.surrogate.replay()
+        runner.resources.surrogate.follow()
     return Outcome(asdict(added))
 
 
@@ -119,17 +120,24 @@ def _teach(runner: Runner, job: jobs.Job) -> Outcome:
         complete,
         limit=job.payload.get("limit"),
         collection=runner.collection(job),
-        on_progress=lambda stage, share: runner.report(job, stage, 0.9 * share),
+        teacher=runner.scheduler.model_name(),
+        on_progress=lambda stage, share: runner.report(job, stage, TEACHING_SHARE * share),
         should_stop=should_stop,
     )
-    if should_stop():
-        return Outcome(taught, stopped=True)
-    trained = teaching.train(runner.library, on_progress=lambda stage, share: runner.report(job, stage, 0.9 + 0.1 * share))
-    return Outcome({**taught, "training": trained})
+    if taught.stopped:
+        return Outcome(taught.to_json(), stopped=True)
+    trained = teaching.train(
+        runner.library,
+        on_progress=lambda stage, share: runner.report(job, stage, TEACHING_SHARE + (1 - TEACHING_SHARE) * share),
+        should_stop=should_stop,
+    )
+    return Outcome({**taught.to_json(), "training": trained}, stopped=should_stop())
 
 
 def _train(runner: Runner, job: jobs.Job) -> Outcome:
-    return Outcome(teaching.train(runner.library, on_progress=lambda stage, share: runner.report(job, stage, share)))
+    should_stop = runner.stopper(job)
+    trained = teaching.train(runner.library, on_progress=lambda stage, share: runner.report(job, stage, share), should_stop=should_stop)
+    return Outcome(trained, stopped=bool(trained.get("stopped")))
 
 
 TASKS: dict[str, Task] = {
