@@ -97,21 +97,8 @@ class Native:
         if rows != weights.shape[0]:
             raise ValueError(f"{rows} coefficients for {weights.shape[0]} rows")
         out = np.empty((n, columns), np.float32)
-        code = NATIVE_FORMATS[format]
-        _check(
-            self._library.fk_weighted_sum(
-                NATIVE_FORMATS[format],
-                weights.ctypes.data,
-                rows,
-                stride,
-                columns,
-                coefficients.ctypes.data,
-                n,
-                rows,
-                out.ctypes.data,
-                columns,
-            )
-        )
+        code, given = NATIVE_FORMATS[format], coefficients.ctypes.data
+        _check(self._library.fk_weighted_sum(code, weights.ctypes.data, rows, stride, columns, given, n, rows, out.ctypes.data, columns))
         return out
 
     def open_direct(self, path: Path) -> WeightFile:
