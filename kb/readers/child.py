@@ -15,7 +15,7 @@ from kb.readers.frames import read_frame, write_frame
 from kb.readers.limits import ReaderLimits
 
 READERS = {
-    "pdf": ("kb.readers.pdf", "read_pdf"),
+    "pdf": ("kb.readers.pdf.reader", "read_pdf"),
     "docx": ("kb.readers.docx", "read_docx"),
     "xlsx": ("kb.readers.xlsx", "read_xlsx"),
     "markdown": ("kb.readers.markdown", "read_markdown"),

@@ -17,7 +17,7 @@ STYLE_LEVEL = re.compile(r"^(?:heading|überschrift|titre|título|titolo|kop|nag
 TOC_STYLE = re.compile(r"^(?:toc|verzeichnis|tm)\s*\d|^table of (?:figures|contents)|^toc heading", re.IGNORECASE)
 CODE_STYLE = re.compile(r"code|preformatted|listing|macro text", re.IGNORECASE)
 LIST_STYLE = re.compile(r"list (?:bullet|number|paragraph)|aufzählung", re.IGNORECASE)
-BULLET_TEXT = re.compile(r"^\s*([-–•·▪*]|\(?\d{1,3}[.)]|[a-z]\))\s+")
+BULLET_TEXT = re.compile(r"^\s*([-\u2013•·▪*]|\(?\d{1,3}[.)]|[a-z]\))\s+")
 DEEPEST = 40
 
 

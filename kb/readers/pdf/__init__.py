@@ -1,0 +1,1 @@
+"""PDF: words from PDFium, then tables, columns, lines, headings and paragraphs."""
