@@ -198,6 +198,22 @@ def names_same_component(question: str, matched: str, evidence: str, rarity: Rar
     return not elsewhere and 1.0 - rarity.share(asked, here) <= settings.unexplained_share
 
 
+@lru_cache(maxsize=4096)
+def opposite(word: str) -> str | None:
+    """A lower-case word that stands on the other side of the first pair with `word`; None when no pair has it.
+
+    >>> opposite("maximum"), opposite("valve")
+    ('minimum', None)
+    """
+    for table in (_STRICT_PAIRS, _OPPOSITES, _ACTION_PAIRS):
+        for line in table.splitlines():
+            sides = [side.split() for side in line.split("|")]
+            for mine, other in (sides, sides[::-1]):
+                if word in mine:
+                    return other[min(mine.index(word), len(other) - 1)]
+    return None
+
+
 @lru_cache(maxsize=8)
 def _pairs(table: str) -> tuple[tuple[frozenset[str], ...], ...]:
     return tuple(tuple(frozenset(side.split()) for side in line.split("|")) for line in table.splitlines())

@@ -76,17 +76,22 @@ class Surrogate:
         self.view = View()
         self.rarity = Rarity.of([])
         self._model = model.Model("")
+        self._pinned: model.Model | None = None
         self._adapted = self.view.vectors  # [n, d]
         self._seen: tuple[int, ...] = ()
         self._versions: tuple[int, ...] = ()
 
-    def predict(self, question: str, hits: Sequence[Hit], collection: str | None = None) -> Prediction | None:
+    def predict(
+        self, question: str, hits: Sequence[Hit], collection: str | None = None, *, hidden: NDArray[np.bool_] | None = None
+    ) -> Prediction | None:
         """The best candidate that passes the gates, else the best one with the gate that refused it; None when nothing serves.
 
-        `hits` are the live search for the user's own words, best first, in the same collection.
+        `hits` are the live search for the user's own words, best first, in the same collection. `hidden` marks rows of `view` that
+        are not there for this question, as training asks held-out ones.
         """
-        self.follow()
-        asked = self._ask(question, hits, collection)
+        if hidden is None:
+            self.follow()
+        asked = self._ask(question, hits, collection, hidden)
         if asked is None:
             return None
         candidates = self.candidates(asked)
@@ -98,7 +103,7 @@ class Surrogate:
         """Take in what changed since the last question: new passages (replay), new bank rows, a newly trained model."""
         connection = self.library.connection
         versions = (_data_version(connection), connection.total_changes)
-        latest = model.current(self.library.home, self.library.encoder.name)
+        latest = self._pinned or model.current(self.library.home, self.library.encoder.name)
         if versions == self._versions and latest is self._model:
             return
         state = _state(connection)
@@ -110,12 +115,25 @@ class Surrogate:
                 self.rarity = Rarity.of_library(connection)
         grown = self.view.refresh(connection)
         if grown or latest is not self._model:
-            self._model = latest
-            self._adapted = latest.adapter.apply(self.view.vectors) if latest.adapter and len(self.view.ids) else self.view.vectors
+            self._take(latest)
         self._seen, self._versions = state, (_data_version(connection), connection.total_changes)
 
-    def _ask(self, question: str, hits: Sequence[Hit], collection: str | None) -> _Asked | None:
-        mask = self.view.serving
+    def use(self, trained: model.Model) -> None:
+        """Judge by this model from now on, instead of the one in the home."""
+        self._pinned = trained
+        self._take(trained)
+
+    def passages_of(self, answer_id: int) -> frozenset[int]:
+        """The passages that a bank answer rests on."""
+        return self.view.passages_of(self.library.connection, answer_id)
+
+    def _take(self, trained: model.Model) -> None:
+        self._model = trained
+        adapts = trained.adapter is not None and len(self.view.ids) > 0
+        self._adapted = trained.adapter.apply(self.view.vectors) if trained.adapter and adapts else self.view.vectors
+
+    def _ask(self, question: str, hits: Sequence[Hit], collection: str | None, hidden: NDArray[np.bool_] | None = None) -> _Asked | None:
+        mask = self.view.serving if hidden is None else self.view.serving & ~hidden
         if collection is not None:
             mask = mask & (self.view.collection_ids == _collection_id(self.library.connection, collection))
         if not mask.any():
@@ -171,7 +189,7 @@ class Surrogate:
             if score <= -1.0:
                 break
             shares = int(self.view.answer_ids[row]) == answer.id or bool(
-                self._passages_of(int(self.view.answer_ids[row])) & answer.passage_ids
+                self.passages_of(int(self.view.answer_ids[row])) & answer.passage_ids
             )
             rival = rival if shares else max(rival, score)
             if place < NEIGHBOURS:
@@ -179,9 +197,6 @@ class Surrogate:
                 total += weight
                 same += weight * shares
         return rival, same / total if total else 0.0
-
-    def _passages_of(self, answer_id: int) -> frozenset[int]:
-        return self.view.passages_of(self.library.connection, answer_id)
 
     def _evidence_dense(self, asked: _Asked, answer: BankAnswer) -> float:
         vectors = self.library.vectors(sorted(answer.passage_ids))  # [s, d]
@@ -219,7 +234,7 @@ class Surrogate:
             other = int(self.view.answer_ids[row])
             if other == candidate.answer.id or content(self.view.texts[row]) != matched:
                 continue
-            if self._passages_of(other) & candidate.answer.passage_ids:
+            if self.passages_of(other) & candidate.answer.passage_ids:
                 continue
             if bank.answer(self.library.connection, other).text != candidate.answer.text:
                 return "ambiguous"

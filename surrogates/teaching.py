@@ -1,0 +1,268 @@
+"""Teaching: passage by passage, pairs from structure and from the engine pass the filters into the bank.
+
+Each passage is one transaction with its row in `taught_passages`, so that a run that is stopped or killed goes on where it was,
+without duplicates. A row with an empty teacher has had its structure read; the engine has written for one that names it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kb.database import transaction
+from surrogates import bank, freshness, structure, training, writing
+from surrogates.extract import extract
+from surrogates.filter import Tally, finds_its_passage, instructs_the_model, reason_to_drop, without_repeats
+from surrogates.model import current
+from surrogates.pairs import Pair
+from surrogates.wording import Rarity, words
+
+if TYPE_CHECKING:
+    from engine.request import Generation, Request
+    from kb.library import Library
+    from kb.records import Passage
+
+STRUCTURE_VERSION = "structure-1"
+LEAST_WORDS = 12
+"""The engine is not asked about passages that say less."""
+Progress = Callable[[str, float], None]
+"""Gets (what is being done, in the user's words; share done 0..1)."""
+log = logging.getLogger(__name__)
+
+train = training.train
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What a run did. `stopped` means that passages are left for the next one."""
+
+    passages: int
+    stopped: bool
+    tally: Tally
+    engine_s: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+
+@dataclass
+class _Run:
+    """One run's fixed things and its sums."""
+
+    library: Library
+    complete: Callable[[Request], Generation]
+    teacher: str
+    should_stop: Callable[[], bool]
+    on_progress: Progress
+    rarity: Rarity
+    tally: Tally = field(default_factory=Tally)
+    engine_s: float = 0.0
+    passages: int = 0
+
+
+def teach(
+    library: Library,
+    complete: Callable[[Request], Generation],
+    *,
+    limit: int | None = None,
+    collection: str | None = None,
+    teacher: str = "engine",
+    on_progress: Progress | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> Taught:
+    """Make pairs for the passages that have none yet, at most `limit`, the most central first, and keep those that pass every filter.
+
+    `complete` runs one request; `teacher` names its model. Raises what `complete` raises; what was kept until then stays.
+    """
+    bank.use_encoder(library)
+    freshness.replay(library)
+    run = _Run(library, complete, teacher, should_stop or _never, on_progress or _ignore, Rarity.of_library(library.connection))
+    waiting = _central(library, _waiting(library, collection))[:limit]
+    if not _read_structure(run, waiting) or not _write_questions(run, waiting):
+        return Taught(run.passages, True, run.tally, run.engine_s)
+    freshness.recheck(library, run.should_stop)
+    return Taught(run.passages, run.should_stop(), run.tally, run.engine_s)
+
+
+def status(library: Library) -> dict[str, Any]:
+    """How far teaching is: passages, pairs by filter, answers by state, engine seconds, the trained model and its certificates."""
+    connection = library.connection
+    tally, engine_s, teachers = Tally(), 0.0, Counter[str]()
+    for counts, seconds, teacher in connection.execute("SELECT counts, engine_s, teacher FROM taught_passages"):
+        tally.add(Tally(**json.loads(counts)))
+        engine_s += seconds
+        teachers[teacher] += 1
+    total = int(connection.execute("SELECT count(*) FROM passages").fetchone()[0])
+    model = current(library.home, library.encoder.name)
+    return {
+        "passages": total,
+        "taught": sum(count for teacher, count in teachers.items() if teacher),
+        "structure_read": sum(teachers.values()),
+        "teachers": {name: count for name, count in teachers.items() if name},
+        **asdict(tally),
+        "bank": bank.counts(connection),
+        "engine_s": round(engine_s, 1),
+        "model": {"trained": bool(model.facts), "problem": model.problem, **model.facts},
+        "certificates": [{**certificate.to_json(), "sentence": certificate.sentence()} for certificate in model.certificates],
+    }
+
+
+def examples(library: Library, limit: int = 20) -> list[dict[str, Any]]:
+    """The newest pairs that serve, with where they come from, for a person to look at."""
+    rows = library.connection.execute(
+        f"WITH serving AS ({bank.SERVING}) SELECT q.text AS question, a.text AS answer, q.source, d.name AS document, p.heading,"
+        " p.page_first AS page"
+        " FROM bank_questions q JOIN bank_answers a ON a.id = q.answer_id JOIN bank_sources s ON s.answer_id = a.id"
+        " JOIN passages p ON p.id = s.passage_id JOIN documents d ON d.id = p.document_id WHERE a.id IN (SELECT id FROM serving)"
+        " GROUP BY q.id ORDER BY q.id DESC LIMIT ?",
+        (limit,),
+    )
+    return [{**dict(row), "heading": json.loads(row["heading"])} for row in rows]
+
+
+def _waiting(library: Library, collection: str | None) -> list[Passage]:
+    done = {int(row[0]) for row in library.connection.execute("SELECT passage_id FROM taught_passages WHERE teacher != ''")}
+    return [passage for passage in library.passages(collection) if passage.id not in done]
+
+
+def _central(library: Library, passages: Sequence[Passage]) -> list[Passage]:
+    """Passages nearest to what their document is about first."""
+    by_document: dict[int, list[Passage]] = defaultdict(list)
+    for passage in passages:
+        by_document[passage.document_id].append(passage)
+    scored: list[tuple[float, int, Passage]] = []
+    for group in by_document.values():
+        vectors = library.vectors([passage.id for passage in group])  # [n, d]
+        scores = vectors @ vectors.mean(axis=0)
+        scored += [(-float(score), passage.id, passage) for score, passage in zip(scores, group, strict=True)]
+    return [passage for _, _, passage in sorted(scored, key=lambda entry: entry[:2])]
+
+
+def _read_structure(run: _Run, waiting: Sequence[Passage]) -> bool:
+    """The pairs that structure gives for passages not read yet; False when it was stopped."""
+    read = {int(row[0]) for row in run.library.connection.execute("SELECT passage_id FROM taught_passages")}
+    chosen = [passage for passage in waiting if passage.id not in read]
+    pairs = _structure_pairs(run.library, {passage.document_id for passage in chosen})
+    for number, passage in enumerate(chosen):
+        if run.should_stop():
+            return False
+        run.on_progress("reading headings, tables and steps", 0.2 * number / max(1, len(chosen)))
+        _record(run, passage, pairs.get(passage.id, []), "", STRUCTURE_VERSION, 0.0, Tally())
+    return True
+
+
+def _structure_pairs(library: Library, document_ids: set[int]) -> dict[int, list[Pair]]:
+    """Pairs by the first passage that they rest on."""
+    by_document: dict[int, list[Passage]] = defaultdict(list)
+    for passage in library.passages():
+        by_document[passage.document_id].append(passage)
+    sections = {(passage.document_id, passage.heading) for group in by_document.values() for passage in group if passage.heading}
+    titles = Counter(structure.clean_title(heading[-1]).casefold() for _, heading in sections)
+    shared = frozenset(title for title, count in titles.items() if count > 1)
+    found: dict[int, list[Pair]] = defaultdict(list)
+    for document_id in document_ids:
+        for pair in structure.pairs(by_document[document_id], shared):
+            found[pair.quotes[0].passage_id].append(pair)
+    return found
+
+
+def _write_questions(run: _Run, waiting: Sequence[Passage]) -> bool:
+    """The engine's questions for each passage; False when it was stopped."""
+    for number, passage in enumerate(waiting):
+        if run.should_stop():
+            return False
+        run.on_progress(f"writing questions, passage {number + 1} of {len(waiting)}", 0.2 + 0.8 * number / len(waiting))
+        tally = Tally()
+        if instructs_the_model(passage.text):
+            tally.drop("instruction")
+            _record(run, passage, [], run.teacher, writing.PROMPT_VERSION, 0.0, tally)
+            continue
+        written = _written(run, passage)
+        if written is None:
+            return False
+        texts, seconds = written
+        pairs = list(_extracted(run, passage, texts, tally))
+        _record(run, passage, pairs, run.teacher, writing.PROMPT_VERSION, seconds, tally)
+    return True
+
+
+def _written(run: _Run, passage: Passage) -> tuple[list[str], float] | None:
+    """The engine's questions and the seconds they took; None when the run was stopped meanwhile."""
+    if len(words(passage.text)) < LEAST_WORDS:
+        return [], 0.0
+    started = time.monotonic()
+    generation = run.complete(writing.request(passage))
+    if generation.finish == "cancelled":
+        return None
+    return writing.questions(generation.text), time.monotonic() - started
+
+
+def _extracted(run: _Run, passage: Passage, texts: Sequence[str], tally: Tally) -> Iterator[Pair]:
+    for text in texts:
+        quote = extract(text, passage, run.rarity, run.library.encoder)
+        if quote is None:
+            tally.drop("no agreement")
+            continue
+        yield Pair(text, passage.text[quote.start : quote.end], (quote,), "engine")
+
+
+def _record(run: _Run, passage: Passage, pairs: Sequence[Pair], teacher: str, prompt_version: str, engine_s: float, tally: Tally) -> None:
+    """Filter the pairs of one passage and keep the rest, in one transaction with the passage's row."""
+    seq = run.library.newest_seq()
+    kept = list(_passing(run, without_repeats(pairs, tally), passage.collection, tally))
+    vectors = run.library.encoder.encode([pair.question for pair in kept])  # [n, d]
+    connection = run.library.connection
+    with transaction(connection):
+        added = bank.store(connection, kept, np.asarray(vectors), teacher=teacher, prompt_version=prompt_version, checked_seq=seq)
+        tally.keep(added)
+        for _ in range(len(kept) - added):
+            tally.drop("duplicate")
+        _mark(run, passage, teacher, prompt_version, engine_s, tally)
+    run.tally.add(tally)
+    run.engine_s += engine_s
+    run.passages += bool(teacher)
+
+
+def _passing(run: _Run, pairs: Sequence[Pair], collection: str, tally: Tally) -> Iterator[Pair]:
+    for pair in pairs:
+        try:
+            passages = [run.library.passage(id_) for id_ in dict.fromkeys(quote.passage_id for quote in pair.quotes)]
+        except KeyError:
+            tally.drop("document gone")
+            continue
+        reason = reason_to_drop(pair, passages, run.rarity)
+        if reason is None and not finds_its_passage(run.library, pair, collection):
+            reason = "not found again"
+        if reason is None:
+            yield pair
+        else:
+            tally.drop(reason)
+
+
+def _mark(run: _Run, passage: Passage, teacher: str, prompt_version: str, engine_s: float, tally: Tally) -> None:
+    connection = run.library.connection
+    if connection.execute("SELECT 1 FROM passages WHERE id = ?", (passage.id,)).fetchone() is None:
+        return
+    row = connection.execute("SELECT counts, engine_s FROM taught_passages WHERE passage_id = ?", (passage.id,)).fetchone()
+    total = Tally(**json.loads(row[0])) if row else Tally()
+    total.add(tally)
+    connection.execute(
+        "INSERT OR REPLACE INTO taught_passages(passage_id, teacher, prompt_version, counts, engine_s) VALUES (?, ?, ?, ?, ?)",
+        (passage.id, teacher, prompt_version, json.dumps(asdict(total)), engine_s + (row[1] if row else 0.0)),
+    )
+
+
+def _never() -> bool:
+    return False
+
+
+def _ignore(stage: str, share: float) -> None:
+    """Progress that nobody watches."""
