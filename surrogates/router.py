@@ -11,7 +11,7 @@ from surrogates import prompt, settings, threshold
 from surrogates.answer import Answer, Timings
 from surrogates.answerable import is_answerable
 from surrogates.question import normalise, with_topic
-from surrogates.quotes import Quote, rank_units, with_context
+from surrogates.quotes import Quote, compose, rank_units
 from surrogates.scheduling import ModelMissing, Scheduler
 from surrogates.verify import REPLACED, Verified, tidy, verify
 from surrogates.wording import Rarity
@@ -161,7 +161,7 @@ def _checked(
 
 def _quoted(question: str, passages: Sequence[Passage], rarity: Rarity, resources: Resources) -> Verified:
     ranked = rank_units(question, passages, rarity, resources.library.encoder)
-    quotes = with_context(ranked[0]) if ranked else []
+    quotes = compose(question, ranked[0]) if ranked else []
     return Verified("\n".join(quote.text for quote in quotes), tuple(quotes), replaced=1)
 
 
