@@ -23,6 +23,7 @@ _SIGNATURES = {
     "fk_set_threads": (c_int, (c_int,)),
     "fk_matmul": (c_int, (c_int, c_void_p, c_int64, c_int64, c_int64, c_void_p, c_int64, c_int64, c_void_p, c_int64)),
     "fk_weighted_sum": (c_int, (c_int, c_void_p, c_int64, c_int64, c_int64, c_void_p, c_int64, c_int64, c_void_p, c_int64)),
+    "fk_layers": (c_int, (c_void_p, c_void_p, c_int64, c_int64, c_int, c_void_p, c_int64, c_void_p, c_int64, c_void_p, c_void_p)),
     "fk_open": (c_int, (c_char_p, c_int, c_void_p, c_void_p, c_void_p)),
     "fk_close": (None, (c_void_p,)),
     "fk_read_batch": (c_int, (c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_int64, c_void_p, c_void_p)),
@@ -67,23 +68,23 @@ class Native:
     """See `engine.kernels.Kernels`. `path` chooses an instruction set by name ("scalar" everywhere), None the machine's best."""
 
     def __init__(self, file: Path | None = None, threads: int | None = None, path: str | None = None) -> None:
-        self._library = ctypes.CDLL(os.fspath(file or library_path()))
+        self.library = ctypes.CDLL(os.fspath(file or library_path()))
         for name, (result, arguments) in _SIGNATURES.items():
-            function = getattr(self._library, name)
+            function = getattr(self.library, name)
             function.restype, function.argtypes = result, arguments
-        if path is not None and self._library.fk_use(path.encode()) != 0:
+        if path is not None and self.library.fk_use(path.encode()) != 0:
             raise ValueError(f"this machine has no {path!r} kernels")
-        self.threads = int(self._library.fk_set_threads(threads or default_threads()))
-        self.name = f"native {self._library.fk_name().decode()}"
+        self.threads = int(self.library.fk_set_threads(threads or default_threads()))
+        self.name = f"native {self.library.fk_name().decode()}"
 
     def matmul(self, format: str, weights: Bytes, x: Floats) -> Floats:
-        stride = _row_stride(format, weights, x.shape[1])
+        stride = row_stride(format, weights, x.shape[1])
         x = np.ascontiguousarray(x, np.float32)
         n, columns = x.shape
         rows = weights.shape[0]
         out = np.empty((n, rows), np.float32)
-        _check(
-            self._library.fk_matmul(
+        check_result(
+            self.library.fk_matmul(
                 NATIVE_FORMATS[format], weights.ctypes.data, rows, stride, columns, x.ctypes.data, n, columns, out.ctypes.data, rows
             )
         )
@@ -91,18 +92,20 @@ class Native:
 
     def weighted_sum(self, format: str, weights: Bytes, coefficients: Floats) -> Floats:
         columns = formats.find(format).columns(weights.shape[1])
-        stride = _row_stride(format, weights, columns)
+        stride = row_stride(format, weights, columns)
         coefficients = np.ascontiguousarray(coefficients, np.float32)
         n, rows = coefficients.shape
         if rows != weights.shape[0]:
             raise ValueError(f"{rows} coefficients for {weights.shape[0]} rows")
         out = np.empty((n, columns), np.float32)
         code, given = NATIVE_FORMATS[format], coefficients.ctypes.data
-        _check(self._library.fk_weighted_sum(code, weights.ctypes.data, rows, stride, columns, given, n, rows, out.ctypes.data, columns))
+        check_result(
+            self.library.fk_weighted_sum(code, weights.ctypes.data, rows, stride, columns, given, n, rows, out.ctypes.data, columns)
+        )
         return out
 
     def open_direct(self, path: Path) -> WeightFile:
-        return NativeFile(self._library, path)
+        return NativeFile(self.library, path)
 
     def read_batch(self, file: WeightFile, offsets: Integers, sizes: Integers, into: Bytes, places: Integers) -> None:
         if not isinstance(file, NativeFile) or file.handle is None:
@@ -110,7 +113,7 @@ class Native:
         check_pieces(offsets, sizes, into, places)
         offsets, sizes, places = (np.ascontiguousarray(piece, np.int64) for piece in (offsets, sizes, places))
         failed, error = c_int64(), c_int()
-        result = self._library.fk_read_batch(
+        result = self.library.fk_read_batch(
             file.handle,
             offsets.ctypes.data,
             sizes.ctypes.data,
@@ -127,7 +130,7 @@ class Native:
             raise MemoryError("no memory for reading threads") if result == _NO_MEMORY else _system_error(error.value, file.path)
 
 
-def _row_stride(format: str, weights: Bytes, columns: int) -> int:
+def row_stride(format: str, weights: Bytes, columns: int) -> int:
     """Bytes from row to row; ValueError unless `weights` is uint8 [rows, row_bytes] with contiguous rows of that many columns."""
     width = formats.find(format).row_bytes(columns)
     if weights.dtype != np.uint8 or weights.ndim != 2 or weights.shape[1] != width or (width > 1 and weights.strides[1] != 1):
@@ -135,7 +138,7 @@ def _row_stride(format: str, weights: Bytes, columns: int) -> int:
     return weights.strides[0]
 
 
-def _check(result: int) -> None:
+def check_result(result: int) -> None:
     if result:
         raise MemoryError("no memory for a matrix product") if result == _NO_MEMORY else ValueError(f"the native library refused: {result}")
 

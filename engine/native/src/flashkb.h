@@ -59,6 +59,13 @@ typedef struct {
     /* out[c] += coefficients[r] * (what expand gives for row r), rows in order */
     void (*add_rows)(format_t format, const uint8_t *const *rows, const float *coefficients, int row_count, int64_t first, int64_t columns,
                      float *out);
+    /*
+     * One head of causal attention: query [dim] over `length` keys and values of the cache, `dim` apart. Blocks of 64 positions from the
+     * first on, each softmax rescaled when a later block has a larger score, so the bits do not depend on who asks.
+     */
+    void (*attend)(const float *query, const float *keys, const float *values, int64_t length, int64_t dim, float scale, float *out);
+    /* up[i] = up[i] * gate[i] / (1 + exp(-gate[i])) */
+    void (*silu)(float *up, const float *gate, int64_t count);
 } kernels_t;
 
 extern const kernels_t fk_portable;
@@ -86,11 +93,23 @@ void *fk_scratch(int which, size_t bytes);
 void fk_call_lock(void);
 void fk_call_unlock(void);
 
-/* matmul.c: without the call lock, for use inside larger calls */
-int fk_matmul_unlocked(format_t format, const uint8_t *weights, int64_t rows, int64_t row_stride, int64_t columns, const float *x, int64_t n,
-                       int64_t x_stride, float *out, int64_t out_stride);
-int fk_weighted_sum_unlocked(format_t format, const uint8_t *weights, int64_t rows, int64_t row_stride, int64_t columns,
-                             const float *coefficients, int64_t n, int64_t coefficient_stride, float *out, int64_t out_stride);
+/* A matrix as Python describes it; `bias` NULL where there is none, `data` NULL where there is no such matrix. */
+typedef struct {
+    int64_t format, rows, row_stride, columns;
+    const uint8_t *data;
+    const float *bias;
+} matrix_t;
+
+/* One of several products with the same activations; out[token * out_stride + row]. */
+typedef struct {
+    const matrix_t *w;
+    float *out;
+    int64_t out_stride;
+} product_t;
+
+/* matmul.c: without the call lock, for use inside larger calls. All of `products` have as many columns. */
+int fk_products(const product_t *products, int count, const float *x, int64_t n, int64_t x_stride);
+int fk_row_sums(const matrix_t *w, const float *coefficients, int64_t n, int64_t coefficient_stride, float *out, int64_t out_stride);
 
 enum { FK_OK = 0, FK_NO_MEMORY = -1, FK_BAD_ARGUMENT = -2, FK_END_OF_FILE = -3, FK_IO = -4 };
 

@@ -92,17 +92,22 @@ static activations_t *quantize_all(const float *x, int64_t n, int64_t x_stride, 
 }
 
 typedef struct {
-    format_t format;
-    const uint8_t *weights;
-    int64_t row_stride, columns, groups, n, x_stride, out_stride;
+    const product_t *products;
+    int64_t n, x_stride;
     const float *x;
-    const activations_t *quantized;
-    float *out;
+    const activations_t *quantized; /* NULL when no product needs them */
     _Atomic int failed;
-} product_t;
+} job_t;
 
-static void many_tokens(product_t *job, int64_t first, int64_t last) {
-    uint8_t *scratch = malloc((size_t)fk_scratch_bytes(job->groups));
+static void quantized_rows(job_t *job, const product_t *p, int64_t first, int64_t last) {
+    const kernels_t *k = fk_kernels();
+    format_t format = (format_t)p->w->format;
+    int64_t groups = p->w->columns / GROUP;
+    if (job->n == 1) {
+        for (int64_t r = first; r < last; r++) p->out[r] = k->dot(format, p->w->data + r * p->w->row_stride, groups, job->quantized);
+        return;
+    }
+    uint8_t *scratch = malloc((size_t)fk_scratch_bytes(groups));
     if (!scratch) {
         atomic_store(&job->failed, 1);
         return;
@@ -110,24 +115,31 @@ static void many_tokens(product_t *job, int64_t first, int64_t last) {
     for (int64_t r = first; r < last; r += 4) {
         int count = last - r < 4 ? (int)(last - r) : 4;
         const uint8_t *rows[4];
-        for (int i = 0; i < count; i++) rows[i] = job->weights + (r + i) * job->row_stride;
-        fk_kernels()->dot_many(job->format, rows, count, job->groups, job->quantized, up(job->n, LANES) / LANES, job->n, job->out + r,
-                               job->out_stride, scratch);
+        for (int i = 0; i < count; i++) rows[i] = p->w->data + (r + i) * p->w->row_stride;
+        k->dot_many(format, rows, count, groups, job->quantized, up(job->n, LANES) / LANES, job->n, p->out + r, p->out_stride, scratch);
     }
     free(scratch);
 }
 
-static void product_piece(void *context, int64_t first, int64_t last) {
-    product_t *job = context;
-    const kernels_t *k = fk_kernels();
-    if (!job->quantized) {
+static void product_rows(job_t *job, const product_t *p, int64_t first, int64_t last) {
+    if (fk_formats[p->w->format].quantized) quantized_rows(job, p, first, last);
+    else
         for (int64_t r = first; r < last; r++)
-            k->dot_plain(job->format, job->weights + r * job->row_stride, job->columns, job->x, job->x_stride, job->n, job->out + r,
-                         job->out_stride);
-    } else if (job->n == 1) {
-        for (int64_t r = first; r < last; r++) job->out[r] = k->dot(job->format, job->weights + r * job->row_stride, job->groups, job->quantized);
-    } else {
-        many_tokens(job, first, last);
+            fk_kernels()->dot_plain((format_t)p->w->format, p->w->data + r * p->w->row_stride, p->w->columns, job->x, job->x_stride, job->n,
+                                    p->out + r, p->out_stride);
+    if (!p->w->bias) return;
+    for (int64_t t = 0; t < job->n; t++)
+        for (int64_t r = first; r < last; r++) p->out[t * p->out_stride + r] += p->w->bias[r];
+}
+
+/* Rows [first, last) of all products one after the other. */
+static void product_piece(void *context, int64_t first, int64_t last) {
+    job_t *job = context;
+    for (const product_t *p = job->products; first < last; p++) {
+        int64_t rows = p->w->rows;
+        if (first < rows) product_rows(job, p, first, last < rows ? last : rows);
+        first = first < rows ? 0 : first - rows;
+        last -= rows;
     }
 }
 
@@ -138,15 +150,18 @@ static int64_t grain_of(int64_t rows, int64_t bytes_of_work) {
     return up(share > least ? share : least, 4);
 }
 
-int fk_matmul_unlocked(format_t format, const uint8_t *weights, int64_t rows, int64_t row_stride, int64_t columns, const float *x, int64_t n,
-                       int64_t x_stride, float *out, int64_t out_stride) {
-    const format_facts_t *facts = &fk_formats[format];
-    product_t job = {format, weights, row_stride, columns, columns / GROUP, n, x_stride, out_stride, x, NULL, out, 0};
-    if (facts->quantized) {
-        job.quantized = quantize_all(x, n, x_stride, job.groups);
-        if (!job.quantized) return FK_NO_MEMORY;
+int fk_products(const product_t *products, int count, const float *x, int64_t n, int64_t x_stride) {
+    const matrix_t *w = products[0].w;
+    const format_facts_t *facts = &fk_formats[w->format];
+    job_t job = {products, n, x_stride, x, NULL, 0};
+    int64_t rows = 0;
+    int quantized = 0;
+    for (int i = 0; i < count; i++) {
+        rows += products[i].w->rows;
+        quantized |= fk_formats[products[i].w->format].quantized;
     }
-    fk_pool_run(product_piece, &job, rows, grain_of(rows, columns / facts->block_columns * facts->block_bytes * n));
+    if (quantized && !(job.quantized = quantize_all(x, n, x_stride, w->columns / GROUP))) return FK_NO_MEMORY;
+    fk_pool_run(product_piece, &job, rows, grain_of(rows, w->columns / facts->block_columns * facts->block_bytes * n));
     return atomic_load(&job.failed) ? FK_NO_MEMORY : FK_OK;
 }
 
@@ -202,11 +217,10 @@ static void sum_piece(void *context, int64_t first, int64_t last) {
     free(expanded);
 }
 
-int fk_weighted_sum_unlocked(format_t format, const uint8_t *weights, int64_t rows, int64_t row_stride, int64_t columns,
-                             const float *coefficients, int64_t n, int64_t coefficient_stride, float *out, int64_t out_stride) {
-    int64_t step = fk_formats[format].quantized ? GROUP : 16;
-    sum_t job = {format, weights, row_stride, rows, columns, n, coefficient_stride, out_stride, step, coefficients, out, 0};
-    int64_t units = up(columns, step) / step, share = up(units, fk_pool_threads() * 2) / (fk_pool_threads() * 2);
+int fk_row_sums(const matrix_t *w, const float *coefficients, int64_t n, int64_t coefficient_stride, float *out, int64_t out_stride) {
+    int64_t step = fk_formats[w->format].quantized ? GROUP : 16;
+    sum_t job = {(format_t)w->format, w->data, w->row_stride, w->rows, w->columns, n, coefficient_stride, out_stride, step, coefficients, out, 0};
+    int64_t units = up(w->columns, step) / step, share = up(units, fk_pool_threads() * 2) / (fk_pool_threads() * 2);
     fk_pool_run(sum_piece, &job, units, share < 4 ? 4 : share);
     return atomic_load(&job.failed) ? FK_NO_MEMORY : FK_OK;
 }
@@ -220,7 +234,9 @@ FK_EXPORT int fk_matmul(int format, const uint8_t *weights, int64_t rows, int64_
     if (bad(format, rows, columns, n)) return FK_BAD_ARGUMENT;
     if (n == 0 || rows == 0) return FK_OK;
     fk_call_lock();
-    int result = fk_matmul_unlocked((format_t)format, weights, rows, row_stride, columns, x, n, x_stride, out, out_stride);
+    matrix_t w = {format, rows, row_stride, columns, weights, NULL};
+    product_t product = {&w, out, out_stride};
+    int result = fk_products(&product, 1, x, n, x_stride);
     fk_call_unlock();
     return result;
 }
@@ -230,8 +246,8 @@ FK_EXPORT int fk_weighted_sum(int format, const uint8_t *weights, int64_t rows, 
     if (bad(format, rows, columns, n)) return FK_BAD_ARGUMENT;
     if (n == 0) return FK_OK;
     fk_call_lock();
-    int result = fk_weighted_sum_unlocked((format_t)format, weights, rows, row_stride, columns, coefficients, n, coefficient_stride, out,
-                                          out_stride);
+    matrix_t w = {format, rows, row_stride, columns, weights, NULL};
+    int result = fk_row_sums(&w, coefficients, n, coefficient_stride, out, out_stride);
     fk_call_unlock();
     return result;
 }

@@ -116,4 +116,35 @@ static void add_rows(format_t format, const uint8_t *const *rows, const float *c
     }
 }
 
-const kernels_t fk_portable = {"scalar", quantize, dot, dot_many, dot_plain, expand, add_rows};
+enum { POSITIONS = 64 };
+
+static void attend(const float *query, const float *keys, const float *values, int64_t length, int64_t dim, float scale, float *out) {
+    float score[POSITIONS], top = -INFINITY, total = 0;
+    for (int64_t d = 0; d < dim; d++) out[d] = 0;
+    for (int64_t first = 0; first < length; first += POSITIONS) {
+        int count = length - first < POSITIONS ? (int)(length - first) : POSITIONS;
+        float highest = top;
+        for (int i = 0; i < count; i++) {
+            dot_plain(F32, (const uint8_t *)(keys + (first + i) * dim), dim, query, dim, 1, &score[i], 1);
+            score[i] *= scale;
+            highest = score[i] > highest ? score[i] : highest;
+        }
+        float shrink = expf(top - highest);
+        total *= shrink;
+        for (int64_t d = 0; d < dim; d++) out[d] *= shrink;
+        for (int i = 0; i < count; i++) {
+            float weight = expf(score[i] - highest);
+            const float *value = values + (first + i) * dim;
+            total += weight;
+            for (int64_t d = 0; d < dim; d++) out[d] += weight * value[d];
+        }
+        top = highest;
+    }
+    for (int64_t d = 0; d < dim; d++) out[d] /= total;
+}
+
+static void silu(float *up, const float *gate, int64_t count) {
+    for (int64_t i = 0; i < count; i++) up[i] *= gate[i] / (1.0f + expf(-gate[i]));
+}
+
+const kernels_t fk_portable = {"scalar", quantize, dot, dot_many, dot_plain, expand, add_rows, attend, silu};
