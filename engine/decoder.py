@@ -1,0 +1,161 @@
+"""The transformer: tokens in, logits out, keys and values kept."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.architecture import Config
+from engine.ffn import FeedForward
+from engine.formats import Floats
+from engine.kernels import Kernels
+from engine.kv import KVCache
+from engine.source import Matrix
+from engine.weights import ResidentWeights
+
+
+@dataclass(frozen=True)
+class Norm:
+    """RMS norm without `bias`, layer norm with it."""
+
+    weight: Floats
+    bias: Floats | None
+    epsilon: float
+
+    def __call__(self, x: Floats) -> Floats:
+        """x [n, hidden] -> [n, hidden]."""
+        if self.bias is None:
+            scale = 1.0 / np.sqrt(np.einsum("nd,nd->n", x, x) / x.shape[1] + self.epsilon)
+            return np.asarray(x * scale[:, None].astype(np.float32) * self.weight)
+        centred = x - x.mean(axis=1, keepdims=True)
+        variance = np.einsum("nd,nd->n", centred, centred) / x.shape[1]
+        return np.asarray(centred / np.sqrt(variance + self.epsilon)[:, None].astype(np.float32) * self.weight + self.bias)
+
+
+@dataclass(frozen=True)
+class Projection:
+    """A matrix with its bias, None where the family has none."""
+
+    matrix: Matrix
+    bias: Floats | None
+
+    def __call__(self, kernels: Kernels, x: Floats) -> Floats:
+        """x [n, columns] -> [n, rows]."""
+        product = kernels.matmul(self.matrix.format, self.matrix.data, x)
+        return product if self.bias is None else product + self.bias
+
+
+@dataclass(frozen=True)
+class Layer:
+    """The resident tensors of a layer."""
+
+    attention_norm: Norm
+    query: Projection
+    key: Projection
+    value: Projection
+    output: Projection
+    ffn_norm: Norm
+    down_bias: Floats | None
+
+
+class Decoder:
+    """A model ready to run. Holds no state of a sequence: that is the KV cache's."""
+
+    def __init__(self, config: Config, weights: ResidentWeights, feed_forward: FeedForward, kernels: Kernels) -> None:
+        self.config = config
+        self.feed_forward = feed_forward
+        self._weights = weights
+        self._kernels = kernels
+        self._layers = [self._layer(number) for number in range(config.layers)]
+        self._final_norm = self._norm("final_norm")
+        self._head = Projection(weights.matrix("embedding.weight" if config.tied else "head.weight"), weights.vector("head.bias"))
+        self._frequencies = weights.vector("rope.frequencies")  # [head_dim / 2]
+
+    def _norm(self, name: str) -> Norm:
+        return Norm(self._weights.required(f"{name}.weight"), self._weights.vector(f"{name}.bias"), self.config.norm_epsilon)
+
+    def _projection(self, name: str) -> Projection:
+        return Projection(self._weights.matrix(f"{name}.weight"), self._weights.vector(f"{name}.bias"))
+
+    def _layer(self, number: int) -> Layer:
+        stem = f"layer.{number}."
+        return Layer(
+            attention_norm=self._norm(stem + "attention_norm"),
+            query=self._projection(stem + "query"),
+            key=self._projection(stem + "key"),
+            value=self._projection(stem + "value"),
+            output=self._projection(stem + "output"),
+            ffn_norm=self._norm(stem + "ffn_norm"),
+            down_bias=self._weights.vector(stem + "down.bias"),
+        )
+
+    def forward(self, tokens: list[int], cache: KVCache) -> Floats:
+        """Run `tokens` behind those in `cache`, which then holds them too; returns the last hidden states [n, hidden], normed."""
+        first = len(cache.tokens)
+        x = self._embed(tokens, first)  # [n, hidden]
+        rotation = self._rotation(first, len(tokens))
+        for number, layer in enumerate(self._layers):
+            x = x + self._attend(number, layer, layer.attention_norm(x), cache, first, rotation)
+            down = self.feed_forward(number, layer.ffn_norm(x))
+            x = x + (down if layer.down_bias is None else down + layer.down_bias)
+        cache.tokens.extend(tokens)
+        return self._final_norm(x)
+
+    def logits(self, hidden: Floats) -> Floats:
+        """hidden [n, hidden] -> [n, vocabulary]."""
+        return self._head(self._kernels, hidden)
+
+    def _embed(self, tokens: list[int], first: int) -> Floats:
+        x = self._weights.rows("embedding.weight", tokens)
+        if self.config.rope_theta is None:
+            start = first + self.config.position_offset
+            x = x + self._weights.rows("positions.weight", list(range(start, start + len(tokens))))
+        return x
+
+    def _rotation(self, first: int, count: int) -> tuple[Floats, Floats] | None:
+        """Cosine and sine of each position and pair of columns, [n, 1, head_dim / 2]; None where positions are learned."""
+        if self._frequencies is None:
+            return None
+        angles = np.arange(first, first + count, dtype=np.float32)[:, None] * self._frequencies
+        return np.cos(angles)[:, None, :], np.sin(angles)[:, None, :]
+
+    def _attend(self, number: int, layer: Layer, x: Floats, cache: KVCache, first: int, rotation: tuple[Floats, Floats] | None) -> Floats:
+        """Self-attention with grouped key heads: x [n, hidden] -> [n, hidden]."""
+        count, config = len(x), self.config
+        query = layer.query(self._kernels, x).reshape(count, config.heads, config.head_dim)
+        key = layer.key(self._kernels, x).reshape(count, config.kv_heads, config.head_dim)
+        value = layer.value(self._kernels, x).reshape(count, config.kv_heads, config.head_dim)
+        if rotation is not None:
+            query, key = _rotate(query, *rotation), _rotate(key, *rotation)
+        end = first + count
+        keys, values = cache.keys[number], cache.values[number]  # [kv_heads, capacity, head_dim]
+        keys[:, first:end] = key.swapaxes(0, 1)
+        values[:, first:end] = value.swapaxes(0, 1)
+        mixed = attention(query, keys[:, :end], values[:, :end])
+        return layer.output(self._kernels, mixed.reshape(count, -1))
+
+
+def _rotate(x: Floats, cosine: Floats, sine: Floats) -> Floats:
+    """Rotary embedding: column i pairs with i + head_dim / 2. x [n, heads, head_dim]."""
+    half = x.shape[2] // 2
+    left, right = x[:, :, :half], x[:, :, half:]
+    return np.concatenate([left * cosine - right * sine, right * cosine + left * sine], axis=2)
+
+
+def attention(query: Floats, keys: Floats, values: Floats) -> Floats:
+    """Causal attention of the last n positions: query [n, heads, dim], keys and values [kv_heads, length, dim] -> [n, heads, dim]."""
+    count, heads, dim = query.shape
+    groups, length = keys.shape[:2]
+    grouped = query.reshape(count, groups, heads // groups, dim).transpose(1, 2, 0, 3).reshape(groups, -1, dim)  # [kv, share * n, dim]
+    scores: Floats = grouped @ keys.swapaxes(1, 2)  # [kv, share * n, length]
+    scores *= 1.0 / math.sqrt(dim)
+    if count > 1:
+        future = np.arange(length) > np.arange(length - count, length)[:, None]  # [n, length]
+        scores.reshape(groups, -1, count, length)[:, :, future] = -np.inf
+    scores -= scores.max(axis=2, keepdims=True)
+    np.exp(scores, out=scores)
+    scores /= scores.sum(axis=2, keepdims=True)
+    mixed = (scores @ values).reshape(groups, heads // groups, count, dim)
+    return np.asarray(mixed.transpose(2, 0, 1, 3).reshape(count, heads, dim), np.float32)

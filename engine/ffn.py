@@ -1,0 +1,146 @@
+"""The feed-forward layers over bundles: all in memory, or a pinned part in memory and the rest streamed for every pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from engine.flash import BundleFile, BundleStream, ReadCounts, Run, cold_runs
+from engine.formats import Bytes, Floats
+from engine.kernels import Kernels, aligned_buffer
+from engine.manifest import LayerLayout, Part
+from engine.weights import ResidentWeights
+
+
+class FeedForward(Protocol):
+    """What the decoder asks of the FFN, wherever its neurons are."""
+
+    def __call__(self, layer: int, x: Floats) -> Floats:
+        """x [n, hidden] -> [n, hidden], the down bias not yet added. Layers come in order, from the first to the last."""
+        ...
+
+    def take_counts(self) -> ReadCounts:
+        """What was read since the last call."""
+        ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Neurons:
+    """Some neurons of a layer in memory: rows of up and gate, and of down a row for each or, with `axis` "output", their columns."""
+
+    layout: LayerLayout
+    up: Bytes
+    gate: Bytes | None
+    down: Bytes
+    up_bias: Floats | None
+
+    def activate(self, kernels: Kernels, x: Floats) -> Floats:
+        """x [n, hidden] -> what each neuron gives, [n, neurons]."""
+        up = kernels.matmul(self.layout.part("up").format, self.up, x)
+        if self.up_bias is not None:
+            up += self.up_bias
+        if self.gate is None:
+            return np.maximum(up, 0.0, out=up)
+        gate = kernels.matmul(self.layout.part("gate").format, self.gate, x)
+        with np.errstate(over="ignore"):  # exp overflows to infinity where silu is 0
+            up *= gate / (1.0 + np.exp(-gate))
+        return up
+
+    def contribute(self, kernels: Kernels, x: Floats) -> Floats:
+        """x [n, hidden] -> these neurons' part of the FFN's output, [n, hidden]."""
+        kind, active = self.layout.part("down").format, self.activate(kernels, x)
+        return kernels.matmul(kind, self.down, active) if self.layout.axis == "output" else kernels.weighted_sum(kind, self.down, active)
+
+
+def neurons_of_run(layout: LayerLayout, run: Run, tiles: Bytes, up_bias: Floats | None) -> list[Neurons]:
+    """The neurons of `tiles` [tiles, stride] without a copy: one group where a tile is a neuron, a group for each tile otherwise."""
+    if layout.tile_neurons == 1:
+        bias = None if up_bias is None else up_bias[run.first : run.first + run.tiles]
+        return [Neurons(layout, _rows(tiles, layout.part("up")), None, _rows(tiles, layout.part("down")), bias)]
+    return [_tile(layout, tile) for tile in tiles]
+
+
+def _rows(tiles: Bytes, part: Part) -> Bytes:
+    return tiles[:, part.offset : part.offset + part.size]
+
+
+def _pieces(layout: LayerLayout, tile: Bytes) -> dict[str, Bytes]:
+    return {part.name: tile[part.offset : part.offset + part.size].reshape(part.rows, -1) for part in layout.parts}
+
+
+def _tile(layout: LayerLayout, tile: Bytes) -> Neurons:
+    pieces = _pieces(layout, tile)
+    return Neurons(layout, pieces["up"], pieces["gate"], pieces["down"], None)
+
+
+def load_neurons(file: BundleFile, layer: int, tiles: int, up_bias: Floats | None) -> Neurons | None:
+    """The first `tiles` tiles of a layer in memory of their own; None for no tiles."""
+    layout = file.layers[layer]
+    if tiles == 0:
+        return None
+    if layout.tile_neurons == 1:
+        buffer = aligned_buffer(tiles * layout.stride)
+        run = Run(layer, 0, tiles)
+        file.read_run(run, buffer)
+        return neurons_of_run(layout, run, buffer.reshape(tiles, -1), up_bias)[0]
+    return _merged(file, layer, tiles)
+
+
+def _merged(file: BundleFile, layer: int, tiles: int) -> Neurons:
+    """Tiles of a gated model as whole matrices, read one tile after the other."""
+    layout = file.layers[layer]
+    up, gate, down = (layout.part(name) for name in ("up", "gate", "down"))
+    ups = aligned_buffer(tiles * up.size).reshape(tiles * up.rows, -1)
+    gates = aligned_buffer(tiles * gate.size).reshape(tiles * gate.rows, -1)
+    downs = aligned_buffer(tiles * down.size).reshape(down.rows, -1)
+    buffer = aligned_buffer(layout.stride)
+    for number in range(tiles):
+        file.read_run(Run(layer, number, 1), buffer)
+        tile = _pieces(layout, buffer)
+        ups[number * up.rows : (number + 1) * up.rows] = tile["up"]
+        gates[number * up.rows : (number + 1) * up.rows] = tile["gate"]
+        downs[:, number * down.row_bytes : (number + 1) * down.row_bytes] = tile["down"]
+    return Neurons(layout, ups, gates, downs, None)
+
+
+class StreamedFeedForward:
+    """The first `pinned[layer]` tiles of each layer stay in memory; the others are streamed for every pass over the layers.
+
+    With every tile pinned nothing is ever read again.
+    """
+
+    def __init__(
+        self, file: BundleFile, weights: ResidentWeights, kernels: Kernels, pinned: tuple[int, ...], run_bytes: int, depth: int
+    ) -> None:
+        self._file = file
+        self._kernels = kernels
+        self._up_biases = [weights.vector(f"layer.{number}.up.bias") for number in range(len(file.layers))]
+        self.pinned = [load_neurons(file, number, tiles, self._up_biases[number]) for number, tiles in enumerate(pinned)]
+        runs = cold_runs(file.layers, pinned, run_bytes)
+        self._stream = BundleStream(file, runs, depth) if runs else None
+        file.counts = ReadCounts()
+
+    def __call__(self, layer: int, x: Floats) -> Floats:
+        """See `FeedForward`."""
+        pinned = self.pinned[layer]
+        total = np.zeros_like(x) if pinned is None else pinned.contribute(self._kernels, x)
+        if self._stream is not None:
+            for run, tiles in self._stream.layer(layer):
+                for neurons in neurons_of_run(self._file.layers[layer], run, tiles, self._up_biases[layer]):
+                    total += neurons.contribute(self._kernels, x)
+        return total
+
+    def take_counts(self) -> ReadCounts:
+        """See `FeedForward`."""
+        counts, self._file.counts = self._file.counts, ReadCounts()
+        return counts
+
+    def close(self) -> None:
+        """Stop the reader and let go of the file."""
+        if self._stream is not None:
+            self._stream.close()
+        self._file.close()

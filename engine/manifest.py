@@ -1,0 +1,173 @@
+"""manifest.json of a pack: what the files hold, how bundles are laid out, and the checksums."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from engine.architecture import Config
+from engine.errors import CorruptPack
+from engine.formats import find
+from engine.source import TokenizerFacts
+
+LAYOUT_VERSION = 1
+MANIFEST, RESIDENT, FFN, TOKENIZER = "manifest.json", "resident.safetensors", "ffn.safetensors", "tokenizer.json"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece of every tile of a layer: `rows` of `columns` weights in `format`, `offset` bytes into the tile."""
+
+    name: str
+    format: str
+    offset: int
+    rows: int
+    columns: int
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row."""
+        return find(self.format).row_bytes(self.columns)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all rows."""
+        return self.rows * self.row_bytes
+
+
+@dataclass(frozen=True)
+class LayerLayout:
+    """How a layer's FFN lies in ffn.safetensors: tiles, `stride` bytes apart, that are the least that is read and checksummed.
+
+    A tile bundles the rows of up (and gate) of `tile_neurons` neurons with their columns of down. With `axis` "neuron" (ReLU models,
+    one neuron a tile) a column of down stands as a row of its own, quantised along it; with "output" (gated models) the tile holds its
+    columns output by output, on the grid of the source, so that the down projection is a dot product. The last tile is filled up with
+    neurons of zeros. `group` columns of down share a scale; `permutation` names a tensor with the order of the neurons (None: as in the
+    checkpoint).
+    """
+
+    neurons: int
+    tile_neurons: int
+    stride: int
+    parts: tuple[Part, ...]
+    axis: Literal["neuron", "output"]
+    group: int
+    permutation: str | None = None
+
+    @property
+    def tiles(self) -> int:
+        """Number of tiles."""
+        return -(-self.neurons // self.tile_neurons)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all tiles."""
+        return self.tiles * self.stride
+
+    @property
+    def gated(self) -> bool:
+        """Whether there is a gate."""
+        return any(part.name == "gate" for part in self.parts)
+
+    def part(self, name: str) -> Part:
+        """KeyError for a part that the layer does not have."""
+        for part in self.parts:
+            if part.name == name:
+                return part
+        raise KeyError(name)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A resident tensor: block format, weights in a row, and the CRC-32 of its bytes."""
+
+    format: str
+    rows: int
+    columns: int
+    crc32: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """`format` is what the packer was asked for ("source": the source's own grid); `source_sha256` is over the weight files in order."""
+
+    name: str
+    config: Config
+    format: str
+    licence: str | None
+    source_name: str
+    source_sha256: str
+    source_bytes: int
+    tokenizer: TokenizerFacts
+    tensors: dict[str, Stored]
+    layers: tuple[LayerLayout, ...]
+    file_bytes: dict[str, int]
+    tokenizer_crc32: int
+    parameters: int
+    layout: int = LAYOUT_VERSION
+
+    @property
+    def resident_bytes(self) -> int:
+        """Bytes of the tensors that are always in memory."""
+        return self.file_bytes[RESIDENT]
+
+    @property
+    def ffn_bytes(self) -> int:
+        """Bytes of all tiles."""
+        return sum(layer.size for layer in self.layers)
+
+    @property
+    def pack_bytes(self) -> int:
+        """Bytes of the pack's files on disk."""
+        return sum(self.file_bytes.values())
+
+
+def save(folder: Path, manifest: Manifest) -> None:
+    """Write manifest.json with a checksum over itself."""
+    value = json.loads(json.dumps(asdict(manifest)))
+    value["crc32"] = _checksum(value)
+    (folder / MANIFEST).write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
+def load(folder: Path) -> Manifest:
+    """Read a pack's manifest and compare the files' lengths with it.
+
+    Raises CorruptPack when anything is missing, altered, cut short or of a newer layout.
+    """
+    if not folder.is_dir():
+        raise CorruptPack(f"there is no pack at {folder}; make one with `python -m engine pack SOURCE {folder.name}`")
+    try:
+        value = json.loads((folder / MANIFEST).read_text("utf-8"))
+        layout = value["layout"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CorruptPack(f"the manifest of the pack {folder.name} is missing or damaged ({error}); pack the model again") from error
+    if layout > LAYOUT_VERSION:
+        raise CorruptPack(f"the pack {folder.name} has layout {layout}, this program knows {LAYOUT_VERSION}; install the newer version")
+    if value.pop("crc32", None) != _checksum(value):
+        raise CorruptPack(f"the manifest of the pack {folder.name} was altered; pack the model again")
+    manifest = _manifest(value)
+    for name, size in manifest.file_bytes.items():
+        found = (folder / name).stat().st_size if (folder / name).is_file() else 0
+        if found != size:
+            raise CorruptPack(f"{name} of the pack {folder.name} has {found} bytes, expected {size}; pack the model again")
+    return manifest
+
+
+def _checksum(value: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(value, sort_keys=True, ensure_ascii=False).encode())
+
+
+def _manifest(value: dict[str, Any]) -> Manifest:
+    facts = value["tokenizer"]
+    return Manifest(
+        **{
+            **value,
+            "config": Config(**value["config"]),
+            "tokenizer": TokenizerFacts(**{**facts, "eos_ids": tuple(facts["eos_ids"])}),
+            "tensors": {name: Stored(**stored) for name, stored in value["tensors"].items()},
+            "layers": tuple(LayerLayout(**{**layer, "parts": tuple(Part(**part) for part in layer["parts"])}) for layer in value["layers"]),
+        }
+    )

@@ -1,0 +1,286 @@
+"""Packing: a checkpoint becomes a pack folder, whose FFN neurons lie as row-column bundles (section 3.2 of LLM in a flash)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine import layout, manifest
+from engine.errors import DiskFull, EngineError, Stopped, UnusableSource
+from engine.formats import Bytes, dequantize, find, quantize
+from engine.manifest import FFN, RESIDENT, TOKENIZER, LayerLayout, Manifest, Stored
+from engine.source import Matrix, Source, open_source
+from engine.tensors import DATA_ALIGNMENT, Layout, Writer
+
+PackFormat = Literal["q4", "q8", "f16"]
+OnProgress = Callable[[float, str], None]
+ShouldStop = Callable[[], bool]
+_FFN_TENSOR = re.compile(r"layer\.\d+\.(up|gate|down)\.weight")
+_HALVES_OF_SCALES = {"q4_0": (0,), "q4_1": (0, 2), "q5_0": (0,), "q8_0": (0,), "q4_k": (0, 2), "q5_k": (0, 2), "q6_k": (208,)}
+_SMALL_FILES_BYTES = 1_000_000
+
+
+def pack(
+    source: Path, out: Path, format: PackFormat | None = None, on_progress: OnProgress | None = None, should_stop: ShouldStop | None = None
+) -> Manifest:
+    """Write the checkpoint at `source` as a pack folder `out`, replacing a pack that is there.
+
+    `format` is for checkpoints of floats: None keeps a GGUF file's floats and makes q8 of a safetensors folder. `on_progress` gets the
+    share done (0..1) and a word on the stage. The folder appears whole or not at all; two layers are in memory at most.
+
+    Raises:
+        UnknownArchitecture, UnusableSource: the checkpoint cannot be packed.
+        DiskFull: there is no room; nothing is left behind.
+        Stopped: `should_stop` said so.
+    """
+    opened = open_source(source)
+    packing = _Packing(opened, _wanted(opened, format), on_progress or (lambda share, stage: None), should_stop or (lambda: False))
+    if out.exists() and not (out / manifest.MANIFEST).is_file():
+        raise EngineError(f"{out} exists and is not a pack; choose another name")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    aside = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(aside, ignore_errors=True)
+    try:
+        _check_room(out.parent, packing.expected_bytes())
+        aside.mkdir()
+        packed = packing.run(aside)
+        _replace(aside, out)
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise DiskFull(out.parent, packing.expected_bytes(), shutil.disk_usage(out.parent).free) from error
+        raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return packed
+
+
+_NO_ROOM = (28, 27, 122, 112)
+"""errno of a full disk, a file size limit, a quota (POSIX), and Windows' ERROR_DISK_FULL."""
+
+
+def _wanted(source: Source, format: PackFormat | None) -> str:
+    stored = {source.format(name) for name in source.shapes if _FFN_TENSOR.fullmatch(name)}
+    floats = stored <= set(layout.FLOATS)
+    if format is None:
+        return "q8" if floats and source.path.is_dir() else "source"
+    if not floats:
+        raise UnusableSource(f"{source.name} is already quantised ({', '.join(sorted(stored))}) and taken over as it is; give no format")
+    return format
+
+
+def _check_room(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise DiskFull(folder, needed, free)
+
+
+def _replace(aside: Path, out: Path) -> None:
+    """Put the finished folder in place; an old pack is moved away first, since folders cannot be exchanged at once everywhere."""
+    old = out.with_name(f".{out.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if out.exists():
+        os.replace(out, old)
+    os.replace(aside, out)
+    _sync_folder(out.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":
+        return  # Windows has no handle of a folder to synchronise; its journal keeps the rename
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class _Packing:
+    """One run: knows the layouts, and writes file after file."""
+
+    def __init__(self, source: Source, wanted: str, on_progress: OnProgress, should_stop: ShouldStop) -> None:
+        self._source = source
+        self._wanted = wanted
+        self._on_progress = on_progress
+        self._should_stop = should_stop
+        self._layers = tuple(layout.layer_layout(source, number, wanted) for number in range(source.config.layers))
+        self._resident = resident_formats(source, wanted)
+        self._tile_crcs: dict[str, NDArray[np.uint32]] = {}
+        self._stored: dict[str, Stored] = {}
+        self._steps = len(self._layers) + len(self._resident) + 2
+        self._done = 0
+
+    def expected_bytes(self) -> int:
+        """Bytes that the pack will take."""
+        return sum(_padded(layer.size) for layer in self._layers) + resident_bytes(self._source, self._resident) + _SMALL_FILES_BYTES
+
+    def run(self, folder: Path) -> Manifest:
+        """Write every file of the pack into `folder`."""
+        tokenizer = self._source.tokenizer_json().encode("utf-8")
+        facts = self._source.tokenizer_facts()
+        self._step("reading the checkpoint")
+        sha256 = _hash_files(self._source.files(), self._should_stop)
+        self._step("packing layers")
+        self._write_ffn(folder / FFN)
+        self._write_resident(folder / RESIDENT)
+        _write_synced(folder / TOKENIZER, tokenizer)
+        packed = Manifest(
+            name=self._source.name,
+            config=self._source.config,
+            format=self._wanted,
+            licence=self._source.licence,
+            source_name=self._source.path.name,
+            source_sha256=sha256,
+            source_bytes=sum(file.stat().st_size for file in self._source.files()),
+            tokenizer=facts,
+            tensors=self._stored,
+            layers=self._layers,
+            file_bytes={name: (folder / name).stat().st_size for name in (RESIDENT, FFN, TOKENIZER)},
+            tokenizer_crc32=zlib.crc32(tokenizer),
+            parameters=sum(int(np.prod(shape)) for shape in self._source.shapes.values()),
+        )
+        manifest.save(folder, packed)
+        with (folder / manifest.MANIFEST).open("rb+") as file:
+            os.fsync(file.fileno())
+        return packed
+
+    def _step(self, stage: str) -> None:
+        if self._should_stop():
+            raise Stopped("packing was stopped; nothing was left behind")
+        self._done += 1
+        self._on_progress(min(self._done / self._steps, 1.0), stage)
+
+    def _write_ffn(self, path: Path) -> None:
+        announced: Layout = {f"layer.{number}.ffn": ("U8", (_padded(layer.size),)) for number, layer in enumerate(self._layers)}
+        with Writer(path, announced) as writer:
+            for number, layer in enumerate(self._layers):
+                tiles = bundle_layer(self._source, number, layer)
+                self._tile_crcs[f"layer.{number}.tile_crc"] = tile_checksums(tiles)
+                writer.write(f"layer.{number}.ffn", _with_padding(tiles))
+                self._step(f"packing layer {number + 1} of {len(self._layers)}")
+
+    def _write_resident(self, path: Path) -> None:
+        rope = self._source.rope_frequencies
+        plain: dict[str, NDArray[Any]] = {**self._tile_crcs, **({} if rope is None else {"rope.frequencies": rope})}
+        announced: Layout = {}
+        for name, kind in self._resident.items():
+            rows, columns = _rows_and_columns(self._source.shapes[name])
+            announced[name] = ("U8", (rows, find(kind).row_bytes(columns)))
+        for name, values in plain.items():
+            announced[name] = ("U32" if values.dtype == np.uint32 else "F32", values.shape)
+        with Writer(path, announced) as writer:
+            for name, kind in self._resident.items():
+                data = converted(checked(self._source, name), kind)
+                self._stored[name] = Stored(kind, data.shape[0], self._source.shapes[name][-1], zlib.crc32(data.data))
+                writer.write(name, data)
+                self._step("packing attention and embeddings")
+            for name, values in plain.items():
+                kind = "u32" if values.dtype == np.uint32 else "f32"
+                self._stored[name] = Stored(kind, 1, values.size, zlib.crc32(np.ascontiguousarray(values).data))
+                writer.write(name, values)
+
+
+def resident_formats(source: Source, wanted: str) -> dict[str, str]:
+    """The tensors that are always in memory, with the block format that each takes."""
+    return {name: layout.resident_format(source, name, wanted) for name in sorted(source.shapes) if not _FFN_TENSOR.fullmatch(name)}
+
+
+def resident_bytes(source: Source, formats: dict[str, str]) -> int:
+    """Bytes of the tensors that are always in memory."""
+    shapes = ((_rows_and_columns(source.shapes[name]), kind) for name, kind in formats.items())
+    return sum(rows * find(kind).row_bytes(columns) for (rows, columns), kind in shapes)
+
+
+def bundle_layer(source: Source, number: int, layer: LayerLayout) -> Bytes:
+    """The tiles of a layer, uint8 [tiles, stride]: rows of up and gate and columns of down side by side."""
+    tiles = np.zeros((layer.tiles, layer.stride), np.uint8)
+    for part in layer.parts:
+        matrix = checked(source, f"layer.{number}.{part.name}.weight")
+        if part.name != "down":
+            rows = _filled_up(converted(matrix, part.format), layer.tiles * layer.tile_neurons)
+            pieces = rows.reshape(layer.tiles, -1)
+        elif layer.axis == "neuron":
+            pieces = quantize(part.format, np.ascontiguousarray(dequantize(matrix.format, matrix.data, matrix.columns).T))
+        else:
+            pieces = _columns_by_tile(converted(matrix, part.format), layer.tiles, part.row_bytes)
+        tiles[:, part.offset : part.offset + part.size] = pieces
+    return tiles
+
+
+def _filled_up(rows: Bytes, count: int) -> Bytes:
+    """Rows of zeros behind the others, so that they are `count`."""
+    return rows if len(rows) == count else np.concatenate([rows, np.zeros((count - len(rows), rows.shape[1]), np.uint8)])
+
+
+def _columns_by_tile(rows: Bytes, tiles: int, piece_bytes: int) -> Bytes:
+    """Rows [outputs, row_bytes] cut into tiles of columns: [tiles, outputs * piece_bytes]."""
+    wide = np.zeros((len(rows), tiles * piece_bytes), np.uint8)
+    wide[:, : rows.shape[1]] = rows
+    return np.ascontiguousarray(wide.reshape(len(rows), tiles, piece_bytes).swapaxes(0, 1)).reshape(tiles, -1)
+
+
+def tile_checksums(tiles: Bytes) -> NDArray[np.uint32]:
+    """CRC-32 of each tile, [tiles]."""
+    return np.array([zlib.crc32(tile.data) for tile in tiles], np.uint32)
+
+
+def converted(matrix: Matrix, kind: str) -> Bytes:
+    """The matrix in another format; as it is when it has that format already."""
+    if matrix.format == kind:
+        return np.ascontiguousarray(matrix.data)
+    return quantize(kind, dequantize(matrix.format, matrix.data, matrix.columns))
+
+
+def checked(source: Source, name: str) -> Matrix:
+    """Read a tensor and refuse NaN and infinity in it; quantised rows are judged by their scales."""
+    matrix = source.read(name)
+    if matrix.format in _HALVES_OF_SCALES:
+        blocks = matrix.data.reshape(-1, find(matrix.format).block_bytes)
+        scales = [np.ascontiguousarray(blocks[:, at : at + 2]).view("<f2") for at in _HALVES_OF_SCALES[matrix.format]]
+        sound = all(bool(np.isfinite(scale).all()) for scale in scales)
+    else:
+        sound = bool(np.isfinite(dequantize(matrix.format, matrix.data, matrix.columns)).all())
+    if not sound:
+        raise UnusableSource(f"the tensor {name!r} of {source.name} has weights that are NaN or infinite; fetch the checkpoint again")
+    return matrix
+
+
+def _rows_and_columns(shape: tuple[int, ...]) -> tuple[int, int]:
+    return (shape[0], shape[1]) if len(shape) == 2 else (1, shape[0])
+
+
+def _padded(size: int) -> int:
+    return -(-size // DATA_ALIGNMENT) * DATA_ALIGNMENT
+
+
+def _with_padding(tiles: Bytes) -> Bytes:
+    flat = tiles.reshape(-1)
+    return np.concatenate([flat, np.zeros(_padded(flat.size) - flat.size, np.uint8)])
+
+
+def _hash_files(files: list[Path], should_stop: ShouldStop) -> str:
+    digest = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            while piece := file.read(1 << 22):
+                digest.update(piece)
+                if should_stop():
+                    raise Stopped("packing was stopped; nothing was left behind")
+    return digest.hexdigest()
+
+
+def _write_synced(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())

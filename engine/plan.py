@@ -1,0 +1,236 @@
+"""What a memory budget is spent on: decided before anything is loaded, and kept."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from engine import manifest as manifests
+from engine.architecture import Config
+from engine.errors import BudgetTooSmall
+from engine.layout import layer_layout
+from engine.manifest import TOKENIZER, LayerLayout, Manifest
+from engine.pack import resident_bytes, resident_formats
+from engine.request import Mode
+from engine.source import Source
+
+RUN_BYTES = 4 << 20
+"""Streamed tiles are read in runs of about this size: large enough for the disk's full speed, small enough to wait for."""
+STREAM_DEPTH = 4
+PREFILL_TOKENS = 128
+LEAST_PREFILL_TOKENS = 16
+WANTED_CONTEXT = 2048
+LEAST_CONTEXT = 512
+WANTED_SAVED_TOKENS = 512
+MOST_SAVED_TOKENS = 4096
+LEAST_WINDOW_SHARE = 0.08
+"""Of a ReLU model's neurons; below that the window would be emptied within a token."""
+_INTERPRETER_BYTES = 46_000_000
+_TOKENIZER_FACTOR = 22
+"""Memory of a loaded vocabulary for each byte of its tokenizer.json, measured on vocabularies of 49k tokens."""
+_SCRATCH_BYTES = 12_000_000
+"""What kernels and numpy take for a moment beside the arrays counted here."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the budget is spent, in bytes, and what follows from it.
+
+    `strategy`: "resident" reads nothing after loading; "streaming" reads all but the pinned tiles for every pass; "window" (ReLU
+    models) keeps every up row and reads the down columns of neurons that fire and are not in the window.
+    """
+
+    model: str
+    mode: Mode
+    strategy: Literal["resident", "streaming", "window"]
+    memory_bytes: int
+    least_bytes: int
+    process_bytes: int
+    resident_bytes: int
+    pinned_bytes: int
+    stream_bytes: int
+    kv_bytes: int
+    saved_kv_bytes: int
+    activation_bytes: int
+    context_tokens: int
+    saved_tokens: int
+    prefill_tokens: int
+    pinned_tiles: tuple[int, ...]
+    window_neurons: int
+    expected_bytes_read_per_token: int
+
+    def to_json(self) -> dict[str, Any]:
+        """For the command line."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Model:
+    """What a plan needs to know of a model, packed or not yet."""
+
+    name: str
+    config: Config
+    layers: tuple[LayerLayout, ...]
+    resident_bytes: int
+    tokenizer_bytes: int
+
+
+def model_of(manifest: Manifest) -> Model:
+    """From a pack's manifest."""
+    return Model(manifest.name, manifest.config, manifest.layers, manifest.resident_bytes, manifest.file_bytes[TOKENIZER])
+
+
+def plan(pack: Path, memory_bytes: int, mode: Mode = "exact") -> Plan:
+    """The plan that an engine on this pack would follow.
+
+    Raises:
+        BudgetTooSmall: says the least.
+        CorruptPack: the pack is damaged.
+    """
+    return plan_model(model_of(manifests.load(pack)), memory_bytes, mode)
+
+
+def plan_model(model: Model, memory_bytes: int, mode: Mode, process_bytes: int | None = None) -> Plan:
+    """As `plan`; `process_bytes` is what the process holds before it loads weights (None: estimated)."""
+    process = process_bytes or estimated_process_bytes(model)
+    least = _spent(_frame(model, process, LEAST_PREFILL_TOKENS, LEAST_CONTEXT, 0))
+    if least > memory_bytes:
+        raise BudgetTooSmall(least, memory_bytes)
+    shapes = (
+        (PREFILL_TOKENS, WANTED_CONTEXT, WANTED_SAVED_TOKENS),
+        (PREFILL_TOKENS // 2, WANTED_CONTEXT // 2, 0),
+        (LEAST_PREFILL_TOKENS, LEAST_CONTEXT, 0),
+    )
+    frames = (_frame(model, process, *shape) for shape in shapes)
+    frame = next(frame for frame in frames if _spent(frame) <= memory_bytes)
+    return replace(_filled(model, replace(frame, memory_bytes=memory_bytes), mode), least_bytes=least)
+
+
+def least_bytes_of_source(source: Source) -> int:
+    """The least budget with which a checkpoint's pack (in its default format) will run."""
+    wanted = "source" if source.path.is_file() else "q8"
+    layers = tuple(layer_layout(source, number, wanted) for number in range(source.config.layers))
+    resident = resident_bytes(source, resident_formats(source, wanted))
+    vocabulary_bytes = source.config.vocabulary * 36  # tokenizer.json of byte-level vocabularies
+    model = Model(source.name, source.config, layers, resident, vocabulary_bytes)
+    return _spent(_frame(model, estimated_process_bytes(model), LEAST_PREFILL_TOKENS, LEAST_CONTEXT, 0))
+
+
+def estimated_process_bytes(model: Model) -> int:
+    """The interpreter, its libraries and the vocabulary."""
+    return _INTERPRETER_BYTES + _TOKENIZER_FACTOR * model.tokenizer_bytes
+
+
+def _activation_bytes(config: Config, tokens: int, context: int) -> int:
+    """Arrays of one pass over `tokens` positions, and the logits of one with what sampling makes of them."""
+    per_token = 8 * config.hidden + 4 * config.ffn + 3 * config.heads * config.head_dim
+    scores = config.heads * context * 2
+    return 4 * tokens * (per_token + scores) + 40 * config.vocabulary + _SCRATCH_BYTES
+
+
+def _frame(model: Model, process: int, prefill: int, context: int, saved: int) -> Plan:
+    """A plan in which nothing is pinned."""
+    config = model.config
+    context = min(context, config.context)
+    largest = max(max(RUN_BYTES // layer.stride, 1) * layer.stride for layer in model.layers)
+    whole = max(layer.size for layer in model.layers)
+    return Plan(
+        model=model.name,
+        mode="exact",
+        strategy="streaming",
+        memory_bytes=0,
+        least_bytes=0,
+        process_bytes=process,
+        resident_bytes=model.resident_bytes,
+        pinned_bytes=0,
+        stream_bytes=STREAM_DEPTH * min(largest, whole),
+        kv_bytes=context * config.kv_bytes_per_token,
+        saved_kv_bytes=saved * config.kv_bytes_per_token,
+        activation_bytes=_activation_bytes(config, prefill, context),
+        context_tokens=context,
+        saved_tokens=saved,
+        prefill_tokens=prefill,
+        pinned_tiles=(0,) * len(model.layers),
+        window_neurons=0,
+        expected_bytes_read_per_token=sum(layer.size for layer in model.layers),
+    )
+
+
+def _spent(plan: Plan) -> int:
+    return (
+        plan.process_bytes
+        + plan.resident_bytes
+        + plan.pinned_bytes
+        + plan.stream_bytes
+        + plan.kv_bytes
+        + plan.saved_kv_bytes
+        + plan.activation_bytes
+    )
+
+
+def _filled(model: Model, frame: Plan, mode: Mode) -> Plan:
+    """Spend what is left: on every tile if they fit, then on context; otherwise on as many tiles as fit, the same share of each layer."""
+    all_bytes = sum(layer.size for layer in model.layers)
+    without_stream = replace(frame, stream_bytes=0, mode=mode)
+    if _spent(without_stream) + all_bytes <= frame.memory_bytes:
+        resident = replace(
+            without_stream,
+            strategy="resident",
+            pinned_bytes=all_bytes,
+            pinned_tiles=tuple(layer.tiles for layer in model.layers),
+            expected_bytes_read_per_token=0,
+        )
+        return _longer_context(model, resident)
+    if not model.config.gated:
+        windowed = _windowed(model, without_stream)
+        if windowed is not None:
+            return windowed
+    return _pinned(model, replace(frame, mode=mode))
+
+
+def _pinned(model: Model, frame: Plan) -> Plan:
+    left = frame.memory_bytes - _spent(frame)
+    tiles = [0] * len(model.layers)
+    for number in _round_robin(model.layers):
+        if left < model.layers[number].stride:
+            break
+        tiles[number] += 1
+        left -= model.layers[number].stride
+    pinned = sum(layer.stride * count for layer, count in zip(model.layers, tiles, strict=True))
+    expected = frame.expected_bytes_read_per_token - pinned
+    return replace(frame, pinned_bytes=pinned, pinned_tiles=tuple(tiles), expected_bytes_read_per_token=expected)
+
+
+def _round_robin(layers: tuple[LayerLayout, ...]) -> list[int]:
+    """Layer numbers, one tile each in turn, so that every layer pins the same share."""
+    places = [((tile + 1) / layer.tiles, number) for number, layer in enumerate(layers) for tile in range(layer.tiles)]
+    return [number for _, number in sorted(places)]
+
+
+def _windowed(model: Model, frame: Plan) -> Plan | None:
+    """Every up row in memory and a window of down columns; None when the rows alone do not leave room for a useful window."""
+    ups = sum(layer.neurons * layer.part("up").size for layer in model.layers)
+    down = sum(layer.part("down").size for layer in model.layers)  # bytes of a slot in every layer
+    left = frame.memory_bytes - _spent(frame) - ups - RUN_BYTES
+    slots = min(left // down, model.config.ffn)
+    if slots < LEAST_WINDOW_SHARE * model.config.ffn:
+        return None
+    return replace(frame, strategy="window", pinned_bytes=ups, stream_bytes=slots * down + RUN_BYTES, window_neurons=int(slots))
+
+
+def _longer_context(model: Model, plan: Plan) -> Plan:
+    """Memory that is left lengthens the context and lets more prompt beginnings be kept."""
+    config = model.config
+    per_token = config.kv_bytes_per_token + 8 * plan.prefill_tokens * config.heads
+    more = max(min((plan.memory_bytes - _spent(plan)) // per_token, config.context - plan.context_tokens), 0)
+    context = plan.context_tokens + more
+    longer = replace(
+        plan,
+        context_tokens=context,
+        kv_bytes=context * config.kv_bytes_per_token,
+        activation_bytes=_activation_bytes(config, plan.prefill_tokens, context),
+    )
+    left = max(longer.memory_bytes - _spent(longer), 0)
+    saved = min(longer.saved_tokens + left // config.kv_bytes_per_token, max(MOST_SAVED_TOKENS, longer.saved_tokens))
+    return replace(longer, saved_tokens=saved, saved_kv_bytes=saved * config.kv_bytes_per_token)

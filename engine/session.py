@@ -1,0 +1,235 @@
+"""A loaded model answering requests one after the other: prompt, prefill, the token loop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from engine import kernels as kernel_library
+from engine import manifest as manifests
+from engine.decoder import Decoder
+from engine.errors import ContextTooLong
+from engine.ffn import FeedForward, StreamedFeedForward
+from engine.flash import BundleFile
+from engine.formats import Floats
+from engine.kv import KVCache, PrefixStore
+from engine.memory import peak_resident_bytes, resident_bytes
+from engine.plan import RUN_BYTES, STREAM_DEPTH, Plan, model_of, plan_model
+from engine.request import Generation, Mode, Request
+from engine.sample import Sampler
+from engine.stops import StopStrings
+from engine.tokenizer import TextStream, Tokenizer
+from engine.weights import ResidentWeights
+
+OnText = Callable[[str], None]
+ShouldStop = Callable[[], bool]
+Finish = Literal["stop", "length", "cancelled"]
+_SCORED_ROWS = 16
+"""Rows of logits that are computed at once when a text is scored."""
+
+
+class Session:
+    """One model within its memory budget."""
+
+    def __init__(self, pack: Path, memory_bytes: int, mode: Mode) -> None:
+        """Load the pack.
+
+        Raises BudgetTooSmall or CorruptPack.
+        """
+        self._manifest = manifests.load(pack)
+        kernels = kernel_library.load()
+        self.kernels_name = kernels.name
+        self.tokenizer = Tokenizer(pack / manifests.TOKENIZER, self._manifest.tokenizer)
+        self.plan: Plan = plan_model(model_of(self._manifest), memory_bytes, mode, process_bytes=resident_bytes() + _LOADING_BYTES)
+        weights = ResidentWeights(pack, self._manifest, kernels)
+        file = BundleFile(pack, self._manifest, [weights.checksums(number) for number in range(self._manifest.config.layers)], kernels)
+        self._feed_forward = self._make_feed_forward(file, weights, kernels)
+        self._decoder = Decoder(self._manifest.config, weights, self._feed_forward, kernels)
+        self._cache = KVCache(self._manifest.config, self.plan.context_tokens)
+        self._prefixes = PrefixStore(self.plan.saved_tokens)
+
+    def _make_feed_forward(self, file: BundleFile, weights: ResidentWeights, kernels: kernel_library.Kernels) -> FeedForward:
+        return StreamedFeedForward(file, weights, kernels, self.plan.pinned_tiles, RUN_BYTES, STREAM_DEPTH)
+
+    @property
+    def model_name(self) -> str:
+        """As the checkpoint calls itself."""
+        return self._manifest.name
+
+    def close(self) -> None:
+        """Stop reading ahead and close the files."""
+        self._feed_forward.close()
+
+    def generate(self, request: Request, on_text: OnText, should_stop: ShouldStop) -> Generation:
+        """Answer a request; `on_text` gets each piece of text once it cannot change any more.
+
+        Raises ContextTooLong when prompt and one token of answer do not fit.
+        """
+        began = time.perf_counter()
+        tokens = self.tokenizer.prompt_ids(request.segments)
+        if len(tokens) + 1 > self.plan.context_tokens:
+            raise ContextTooLong(len(tokens), self.plan.context_tokens)
+        answer = _Answer(self, request, tokens, on_text)
+        self._feed_forward.take_counts()
+        hidden = self._prefill(tokens, should_stop)
+        if hidden is None:
+            return answer.generation("cancelled", began)
+        for key in {segment.cache_key for segment in request.segments if segment.cache_key is not None}:
+            self._prefixes.learn(key, self._cache, tokens)
+        return answer.generation(answer.run(hidden, should_stop), began)
+
+    def _prefill(self, tokens: list[int], should_stop: ShouldStop) -> Floats | None:
+        """Bring the prompt into the cache; the last position's hidden state [1, hidden], or None when stopped before the end."""
+        done = self._prefixes.restore(self._cache, tokens[:-1])
+        hidden = None
+        while done < len(tokens):
+            if should_stop():
+                return None
+            piece = tokens[done : done + self.plan.prefill_tokens]
+            hidden = self.forward(piece)
+            done += len(piece)
+        assert hidden is not None
+        return hidden[-1:]
+
+    def forward(self, tokens: list[int]) -> Floats:
+        """Hidden states [n, hidden] of tokens put behind the cache's."""
+        return self._decoder.forward(tokens, self._cache)
+
+    def logits(self, hidden: Floats) -> Floats:
+        """[n, hidden] -> [n, vocabulary]."""
+        return self._decoder.logits(hidden)
+
+    @property
+    def room(self) -> int:
+        """Positions that are free in the cache."""
+        return self._cache.capacity - len(self._cache.tokens)
+
+    def take_counts(self) -> tuple[int, int, float]:
+        """Bytes and reads since the last call, and seconds waited for them."""
+        counts = self._feed_forward.take_counts()
+        return counts.bytes, counts.reads, counts.stall_s
+
+    def log_likelihoods(self, tokens: Sequence[int], first: int) -> Floats:
+        """Natural log probability of each of tokens[first:] given all before it, float32 [len(tokens) - first]; `first` >= 1.
+
+        Raises ContextTooLong when the tokens do not fit.
+        """
+        if len(tokens) > self.plan.context_tokens:
+            raise ContextTooLong(len(tokens), self.plan.context_tokens)
+        self._cache.tokens.clear()
+        found: list[Floats] = []
+        for start in range(0, len(tokens) - 1, self.plan.prefill_tokens):
+            piece = list(tokens[start : min(start + self.plan.prefill_tokens, len(tokens) - 1)])
+            hidden = self.forward(piece)
+            wanted = np.array(tokens[start + 1 : start + 1 + len(piece)])
+            skip = max(first - 1 - start, 0)
+            for row in range(skip, len(piece), _SCORED_ROWS):
+                logits = self.logits(hidden[row : row + _SCORED_ROWS])
+                found.append(_log_shares(logits, wanted[row : row + _SCORED_ROWS]))
+        return np.concatenate(found)
+
+
+_LOADING_BYTES = 4_000_000
+"""The interpreter grows by this much between the moment it is measured and the first token."""
+
+
+def _log_shares(logits: Floats, tokens: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> Floats:
+    """Log softmax of each row at its token."""
+    highest = logits.max(axis=1, keepdims=True)
+    total = np.log(np.exp(logits - highest).sum(axis=1)) + highest[:, 0]
+    return np.asarray(logits[np.arange(len(tokens)), tokens] - total, np.float32)
+
+
+@dataclass
+class _Progress:
+    tokens: int = 0
+    first_token_s: float = 0.0
+    decode_s: float = 0.0
+    decoded: int = 0
+    text: str = ""
+
+
+class _Answer:
+    """The token loop of one request."""
+
+    def __init__(self, session: Session, request: Request, prompt: list[int], on_text: OnText) -> None:
+        self._session = session
+        self._request = request
+        self._prompt = prompt
+        self._on_text = on_text
+        self._stops = StopStrings(request.stop)
+        self._stream = TextStream(session.tokenizer, prompt)
+        self._progress = _Progress()
+        self._began = time.perf_counter()
+        self._counts = (0, 0, 0.0)
+
+    def run(self, hidden: Floats, should_stop: ShouldStop) -> Finish:
+        """Choose token after token until an end token, a stop string, the length or the user ends it."""
+        sampler = Sampler(self._request.temperature, self._request.top_p, self._request.seed)
+        ends = set(self._session.tokenizer.facts.eos_ids)
+        finish: Finish = "length"
+        self._session.take_counts()
+        while True:
+            token = sampler(self._session.logits(hidden)[0])
+            self._note_token()
+            if token in ends:
+                finish = "stop"
+                break
+            self._show(self._stream.push(token))
+            if self._stops.found:
+                finish = "stop"
+                break
+            if self._progress.tokens >= self._request.max_tokens or self._session.room == 0:
+                break
+            if should_stop():
+                finish = "cancelled"
+                break
+            hidden = self._session.forward([token])
+        self._counts = self._session.take_counts()
+        if not self._stops.found:
+            self._show(self._stream.flush())
+            if not self._stops.found:
+                self._emit(self._stops.flush())
+        return finish
+
+    def _note_token(self) -> None:
+        """The end token counts too: it took as long as any other."""
+        now = time.perf_counter()
+        progress = self._progress
+        progress.tokens += 1
+        if progress.tokens == 1:
+            progress.first_token_s = now - self._began
+        else:
+            progress.decode_s = now - self._began - progress.first_token_s
+            progress.decoded += 1
+
+    def _show(self, piece: str) -> None:
+        self._emit(self._stops.push(piece))
+
+    def _emit(self, piece: str) -> None:
+        if piece:
+            self._progress.text += piece
+            self._on_text(piece)
+
+    def generation(self, finish: Finish, began: float) -> Generation:
+        """The result, with rates over decode alone."""
+        progress, (read, reads, stall_s) = self._progress, self._counts
+        decoded = max(progress.decoded, 1)
+        return Generation(
+            text=progress.text,
+            tokens=progress.tokens,
+            prompt_tokens=len(self._prompt),
+            finish=finish,
+            tokens_per_second=progress.decoded / progress.decode_s if progress.decode_s else 0.0,
+            first_token_seconds=progress.first_token_s + (self._began - began),
+            bytes_read_per_token=read / decoded,
+            reads_per_token=reads / decoded,
+            stall_share=stall_s / progress.decode_s if progress.decode_s else 0.0,
+            peak_rss_bytes=peak_resident_bytes(),
+            mode="exact",
+        )
