@@ -12,7 +12,15 @@ Box = tuple[float, float, float, float, float]
 
 
 class UnreadableDocument(Exception):
-    """A file cannot become passages; the message is the reason in the user's terms and what to do."""
+    """A file cannot become passages; the message is the reason in the user's terms and what to do.
+
+    `pages` and `pages_without_text` say what was seen before it was given up, None and () where nothing was.
+    """
+
+    def __init__(self, reason: str, pages: int | None = None, pages_without_text: tuple[int, ...] = ()) -> None:
+        super().__init__(reason)
+        self.pages = pages
+        self.pages_without_text = pages_without_text
 
 
 @dataclass(frozen=True)
@@ -53,7 +61,7 @@ class Reading:
 
 
 def row_text(header: Sequence[str], cells: Sequence[str]) -> str:
-    """One table row as a line that can be read alone; empty cells are left out.
+    """One table row as a line that can be read alone; empty cells are left out. A row of one cell is a title within the table.
 
     >>> row_text(["Code", "Meaning"], ["E-17", "Oil pressure low"])
     'Code: E-17; Meaning: Oil pressure low'
@@ -61,7 +69,8 @@ def row_text(header: Sequence[str], cells: Sequence[str]) -> str:
     'Torque | 42 Nm'
     """
     clean = [" ".join(cell.split()) for cell in cells]
-    if not any(header):
-        return " | ".join(cell for cell in clean if cell)
+    filled = [cell for cell in clean if cell]
+    if not any(header) or (len(filled) == 1 and len(header) > 2):
+        return " | ".join(filled)
     names = [" ".join(name.split()).rstrip(":") for name in header] + [""] * (len(clean) - len(header))
     return "; ".join(f"{name}: {cell}" if name else cell for name, cell in zip(names, clean, strict=False) if cell)

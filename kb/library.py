@@ -85,7 +85,7 @@ class Library:
         try:
             added = self._add(Path(path), shown, collection.strip() or "General", on_progress or _ignore)
         except UnreadableDocument as error:
-            added = Added(shown, "refused", str(error))
+            added = Added(shown, "refused", str(error), None, error.pages, error.pages_without_text)
         except FileNotFoundError:
             added = Added(shown, "refused", "there is no such file")
         except PermissionError as error:

@@ -62,7 +62,7 @@ def _answer(request: dict[str, Any], answers: BinaryIO) -> dict[str, Any]:
         reading = read(Path(request["path"]), request["kind"], limits, lambda done, total: write_frame(answers, {"page": [done, total]}))
         return {"reading": reading.to_json()}
     except UnreadableDocument as error:
-        return {"refused": str(error)}
+        return {"refused": str(error), "pages": error.pages, "pages_without_text": error.pages_without_text}
     except MemoryError:
         return {"refused": "reading it needs more memory than there is; split the file"}
     except Exception as error:  # any library may fail in any way on a damaged file: it costs this file alone, and the log has the trace

@@ -149,7 +149,10 @@ class _Walk:
                     self.container(cell._tc, cell, depth + 1)
             return
         self.group += 1
-        texts = [[_cell_text(cell) for cell in row] for row in rows]
+        texts = [
+            [_cell_text(cell) if number == 0 or not _goes_on(row, at) else "" for at, cell in enumerate(row)]
+            for number, row in enumerate(rows)
+        ]
         stands_out = bool(rows) and _stands_out(table, rows[0])
         self.blocks += table_blocks(texts, self.group, self._caption(), stands_out)
 
@@ -238,6 +241,11 @@ def _numbering(paragraph: Any) -> tuple[str, int]:
             list_id = "" if number is None else str(number.get(qn("w:val")))
             return ("" if list_id == "0" else list_id), int(level.get(qn("w:val"))) if level is not None else 0
     return "", 0
+
+
+def _goes_on(row: list[Any], at: int) -> bool:
+    """Whether this is the cell before it, which spans several columns."""
+    return at > 0 and row[at]._tc is row[at - 1]._tc
 
 
 def _cell_text(cell: Any) -> str:

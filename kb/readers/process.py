@@ -130,7 +130,7 @@ class ReaderProcess:
                 watch.verdict or f"the reader ended at this file (exit code {code}); the file may be damaged, save it again"
             )
         if "refused" in answer:
-            raise UnreadableDocument(answer["refused"])
+            raise UnreadableDocument(answer["refused"], answer.get("pages"), tuple(answer.get("pages_without_text", ())))
         return Reading.from_json(answer["reading"])
 
     def _exchange(

@@ -176,13 +176,17 @@ def _gutter(items: Sequence[Segment]) -> float | None:
     middle = left + (best[0] + best[1]) / 2
     before = [item for item in items if item.bounds[2] <= middle]
     after = [item for item in items if item.bounds[0] >= middle]
-    return middle if _is_prose(before, middle - left) and _is_prose(after, right - middle) else None
+    return middle if _is_prose(before) and _is_prose(after) else None
 
 
-def _is_prose(items: Sequence[Segment], width: float) -> bool:
-    """Whether these segments look like a column of text: several lines, many of which fill it."""
-    full = sum(item.bounds[2] - item.bounds[0] >= 0.6 * width for item in items)
-    return len(items) >= COLUMN_LINES and full >= 0.4 * len(items) and sum(len(item.words) for item in items) >= 3 * len(items)
+def _is_prose(items: Sequence[Segment]) -> bool:
+    """Whether these segments look like columns of text: several lines of several words, most about as wide as the widest."""
+    widths = sorted(item.bounds[2] - item.bounds[0] for item in items)
+    if len(items) < COLUMN_LINES:
+        return False
+    usual = widths[int(0.9 * (len(widths) - 1))]
+    full = sum(width >= 0.6 * usual for width in widths)
+    return full >= 0.4 * len(items) and sum(len(item.words) for item in items) >= 4 * len(items)
 
 
 def _turned_lines(words: Sequence[Word]) -> list[Line]:

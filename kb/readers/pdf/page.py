@@ -9,7 +9,7 @@ from typing import Any
 
 from kb.blocks import Box
 from kb.readers.pdf.layout import Bounds, Line, Segment, reading_order
-from kb.readers.pdf.tables import Table, aligned_tables, has_rules, inside, ruled_tables
+from kb.readers.pdf.tables import Table, has_rules, inside, ruled_tables
 from kb.readers.pdf.words import Frame, PageWords, Word, frame_of, page_words
 
 UNREADABLE_SHARE = 0.4
@@ -64,7 +64,8 @@ def _upright(page: Any, shown: Frame) -> tuple[PageWords, Frame]:
 
 
 def _media(page: Any) -> Frame:
-    return Frame(*page.get_mediabox(), page.get_rotation() % 360)
+    left, bottom, right, top = page.get_mediabox()
+    return Frame(left, bottom, right, top, page.get_rotation() % 360)
 
 
 def _laid_out(found: PageWords, tables: list[Table]) -> list[list[Line | Table]]:
@@ -73,23 +74,17 @@ def _laid_out(found: PageWords, tables: list[Table]) -> list[list[Line | Table]]
     stand_ins = [Word(TABLE_MARK + str(number), *table.bounds, 10.0, False) for number, table in enumerate(tables)]
     columns: list[list[Line | Table]] = []
     for column in reading_order(free + stand_ins):
-        run: list[Line] = []
         items: list[Line | Table] = []
         for line in column:
-            table, rest = _table_of(line, tables)
-            if rest:
-                run.append(rest)
-            if table:
-                items += [*aligned_tables(run), table]
-                run = []
-        columns.append(items + aligned_tables(run))
+            items += _parts(line, tables)
+        columns.append(items)
     return columns
 
 
-def _table_of(line: Line, tables: list[Table]) -> tuple[Table | None, Line | None]:
-    """The table that a line stands for, and what else is in the line."""
-    mark = next((word for word in line.whole.words if word.text.startswith(TABLE_MARK)), None)
-    if mark is None:
-        return None, line
+def _parts(line: Line, tables: list[Table]) -> list[Line | Table]:
+    """The tables that a line stands for, after what else is in the line."""
     rest = tuple(word for word in line.whole.words if not word.text.startswith(TABLE_MARK))
-    return tables[int(mark.text[1:])], Line((Segment(rest, line.segments[0].row),)) if rest else None
+    marked = [tables[int(word.text[1:])] for word in line.whole.words if word.text.startswith(TABLE_MARK)]
+    if not marked:
+        return [line]
+    return [*([Line((Segment(rest, line.segments[0].row),))] if rest else []), *marked]

@@ -36,7 +36,9 @@ def read_pdf(path: Path, limits: ReaderLimits, on_page: Callable[[int, int], Non
         outline = _outline(document)
     empty = tuple(page.number for page in pages if not page.has_text)
     if len(empty) == count:
-        raise UnreadableDocument(f"scanned; {count} {'page' if count == 1 else 'pages'} without text; make it searchable with OCR and add it again")
+        raise UnreadableDocument(
+            f"scanned; {count} {'page' if count == 1 else 'pages'} without text; make it searchable with OCR and add it again"
+        )
     return Reading("pdf", tuple(blocks_of(pages, outline)), count, empty)
 
 
@@ -50,7 +52,9 @@ def _opened(path: Path) -> Iterator[Any]:
         told = str(error).lower()
         if "password" in told or "security" in told:
             raise UnreadableDocument("the PDF is encrypted; save a copy without a password") from error
-        raise UnreadableDocument("the PDF is broken and cannot be opened; open it in a PDF viewer and save or print it to PDF again") from error
+        raise UnreadableDocument(
+            "the PDF is broken and cannot be opened; open it in a PDF viewer and save or print it to PDF again"
+        ) from error
     try:
         if document.get_formtype() > 0:
             document.init_forms()

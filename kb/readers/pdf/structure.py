@@ -6,19 +6,25 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from statistics import median
 
 from kb.blocks import Block, Box, row_text
 from kb.readers.headers import header_at
 from kb.readers.pdf.layout import Line, bounds_of
 from kb.readers.pdf.page import Page
-from kb.readers.pdf.tables import LEADER, Table
+from kb.readers.pdf.tables import LEADER, Table, aligned_tables
 
-EDGE = 0.12
-"""Share of the page's height at its top and bottom where running headers and footers stand."""
-NUMBERED = re.compile(r"^(?:(?:chapter|section|part|kapitel|abschnitt|appendix|annex|anhang)\s+)?(\d{1,3}(?:\.\d{1,3}){0,4}|[A-Z](?:\.\d{1,3}){1,4})[.):]?\s+(?=\S*[^\W\d])", re.I)
+EDGE, NUMBER_EDGE = 0.12, 0.2
+"""Share of the page's height at its top and bottom where running headers and footers stand, and page numbers."""
+NUMBERED = re.compile(
+    r"^(?:(?:chapter|section|part|kapitel|abschnitt|appendix|annex|anhang)\s+)?(\d{1,3}(?:\.\d{1,3}){0,4}|[A-Z](?:\.\d{1,3}){1,4})[.:]?\s+(?=\S*[^\W\d])",
+    re.I,
+)
+COUNTED = re.compile(r"^(?:\(?\d{1,2}\)|(?:step|schritt)\s+\d)", re.I)
 ITEM = re.compile(r"^(?:[-\u2013\u2022\u00b7\u25aa\u25a0\u25cf\u25cb\u25e6\uf0b7*]\s+|\(?\d{1,2}[.)]\s+|\(?[a-z][.)]\s+)(?=\S)")
 BULLET = re.compile(r"^[\u2013\u2022\u00b7\u25aa\u25a0\u25cf\u25cb\u25e6\uf0b7*]\s+")
+NO_HEADING = re.compile(BULLET.pattern + r"|^(?:table|tab\.|tabelle|tableau|figure|fig\.|abbildung|abb\.)\s*\d", re.I)
 CAPTION = re.compile(r"^(?:table|tab\.|tabelle|tableau)\s*[\dA-Z]", re.I)
 SENTENCE = re.compile(r"[.!?;,:]$")
 PAGE_NUMBER = re.compile(r"^\W*(?:page|seite|p\.)?\s*#\s*(?:(?:of|von|/|-)\s*#)?\W*$")
@@ -50,7 +56,7 @@ class _Placed:
 
 def blocks_of(pages: Sequence[Page], outline: Outline) -> list[Block]:
     """The document's blocks in reading order, each with its boxes."""
-    items = list(_without_contents(_without_furniture(pages)))
+    items = _with_aligned_tables(list(_without_contents(_without_furniture(pages))))
     lines = [placed for placed in items if isinstance(placed.item, Line)]
     if not items:
         return []
@@ -66,29 +72,56 @@ def blocks_of(pages: Sequence[Page], outline: Outline) -> list[Block]:
     return builder.blocks
 
 
-def _without_furniture(pages: Sequence[Page]) -> Iterator[_Placed]:
-    """Everything but lines near the top or bottom edge that come again on other pages, page numbers aside."""
+def _without_furniture(pages: Sequence[Page]) -> list[_Placed]:
+    """Everything but page numbers and lines near the top or bottom edge that come again on other pages."""
     repeated = Counter(key for page in pages for key in {_edge_key(page, item) for column in page.columns for item in column} if key)
     enough = max(3, 0.15 * len(pages))
-    column_number = 0
+    everything: list[_Placed] = []
+    kept: list[_Placed] = []
+    columns = 0
     for page in pages:
         for column in page.columns:
-            column_number += 1
+            columns += 1
             for item in column:
+                everything.append(_Placed(item, page, columns))
                 key = _edge_key(page, item)
-                is_number = key is not None and len(pages) > 1 and PAGE_NUMBER.match(key[1])
-                if key is None or (repeated[key] < enough and not is_number):
-                    yield _Placed(item, page, column_number)
+                is_running = (key is not None and repeated[key] >= enough) or (len(pages) > 1 and _is_page_number(page, item))
+                if not is_running:
+                    kept.append(everything[-1])
+    return kept or everything
 
 
 def _edge_key(page: Page, item: Line | Table) -> tuple[bool, str] | None:
+    """(whether at the top, the text with numbers left open) of a line near an edge, None for everything else."""
     if isinstance(item, Table):
         return None
     is_top, is_bottom = item.bounds[3] < EDGE * page.height, item.bounds[1] > (1 - EDGE) * page.height
     return (is_top, COUNTER.sub("#", item.text.casefold())) if is_top or is_bottom else None
 
 
-def _without_contents(items: Iterator[_Placed]) -> Iterator[_Placed]:
+def _is_page_number(page: Page, item: Line | Table) -> bool:
+    if isinstance(item, Table) or NUMBER_EDGE * page.height < item.bounds[1] < (1 - NUMBER_EDGE) * page.height:
+        return False
+    return bool(PAGE_NUMBER.match(COUNTER.sub("#", item.text.casefold())))
+
+
+def _with_aligned_tables(items: Sequence[_Placed]) -> list[_Placed]:
+    """Runs of lines that line up in columns become tables; only now, since running headers would have broken or joined them."""
+    found: list[_Placed] = []
+    run: list[_Placed] = []
+    for placed in [*items, None]:
+        if run and (placed is None or placed.column != run[0].column or isinstance(placed.item, Table)):
+            lines = [entry.item for entry in run if isinstance(entry.item, Line)]
+            found += [_Placed(item, run[0].page, run[0].column) for item in aligned_tables(lines)]
+            run = []
+        if placed is not None and isinstance(placed.item, Line):
+            run.append(placed)
+        elif placed is not None:
+            found.append(placed)
+    return found
+
+
+def _without_contents(items: Sequence[_Placed]) -> Iterator[_Placed]:
     """Leave out tables of contents: lines with dot leaders, where a page has several."""
     by_page: dict[int, list[_Placed]] = {}
     for placed in items:
@@ -103,7 +136,7 @@ def _without_contents(items: Iterator[_Placed]) -> Iterator[_Placed]:
 def _usual_gap(lines: Sequence[_Placed]) -> float:
     """The usual gap between two lines of a paragraph, as a share of the line height."""
     gaps = []
-    for before, after in zip(lines, lines[1:], strict=False):
+    for before, after in pairwise(lines):
         if before.column == after.column:
             assert isinstance(before.item, Line) and isinstance(after.item, Line)
             gap = (after.item.bounds[1] - before.item.bounds[3]) / max(after.item.whole.size, 1.0)
@@ -122,24 +155,31 @@ class _Styles:
             assert isinstance(placed.item, Line)
             weights[_style(placed.item)] += len(placed.item.text)
         self.body: Style = weights.most_common(1)[0][0] if weights else (10.0, False)
+        self._chapter_depth = 0
         self._levels = self._ranked([placed.item for placed in lines if isinstance(placed.item, Line)])
 
     def level(self, line: Line) -> int:
-        """1.. for a heading, 0 for text."""
+        """1.. for a heading, 0 for text.
+
+        Ask in reading order: an unnumbered heading in the style of numbered ones lies below the last of them.
+        """
         text = line.text
-        named = self._outline.levels.get(plain(text), 0)
-        if named and len(text) <= LONGEST_HEADING and _style(line)[0] >= self.body[0]:
+        named = self._outline.levels.get(plain(text), 0) if len(text) <= LONGEST_HEADING and _style(line)[0] >= self.body[0] else 0
+        depth = _depth(text)
+        if depth and (named or self.stands_out(line)):
+            self._chapter_depth = depth
+            return depth
+        if named or not self.stands_out(line):
             return named
-        if not self.stands_out(line):
-            return 0
-        return _depth(text) or self._levels.get(_style(line), 6)
+        level = self._levels.get(_style(line), 6)
+        return min(max(level, self._chapter_depth + 1), 9) if level > 1 or COUNTED.match(text) else level
 
     def stands_out(self, line: Line) -> bool:
         """Whether a line is set like a heading: larger than the text, or short and bold where the text is not."""
         text = line.text
         size, bold = _style(line)
         letters = sum(character.isalpha() for character in text)
-        if letters < 2 or letters < 0.4 * len(text.replace(" ", "")) or len(text) > LONGEST_HEADING or BULLET.match(text):
+        if letters < 2 or letters < 0.4 * len(text.replace(" ", "")) or len(text) > LONGEST_HEADING or NO_HEADING.match(text):
             return False
         if size >= 1.12 * self.body[0]:
             return not text.endswith((",", ";")) and (len(text.split()) <= 14 or not text.endswith("."))
@@ -167,7 +207,7 @@ def _style(line: Line) -> Style:
 def _depth(text: str) -> int:
     """Depth of a numbered title: "2.3.1 Valves" has 3, "2.0 Valves" 1; 0 for others."""
     match = NUMBERED.match(text)
-    return 1 + len(re.sub(r"(\.0)+$", "", match.group(1)).split(".")) - 1 if match else 0
+    return len(re.sub(r"(\.0)+$", "", match.group(1)).split(".")) if match else 0
 
 
 @dataclass
@@ -186,7 +226,7 @@ class _Builder:
         assert isinstance(placed.item, Line)
         level = self.styles.level(placed.item)
         if level:
-            if not (self.kind == "heading" and self.pending and self._goes_on_as_heading(placed, level)):
+            if not (self.kind == "heading" and self.pending and self._goes_on_as_heading(placed)):
                 self.flush()
             self._begin("heading", placed, level) if not self.pending else self.pending.append(placed)
         elif ITEM.match(placed.item.text):
@@ -233,7 +273,7 @@ class _Builder:
         if is_item and not self.was_item:
             self.group += 1
         self.was_item = is_item
-        if text:
+        if any(character.isalnum() for character in text):
             group = self.group if is_item else 0
             kind = self.kind
             text = BULLET.sub("- ", text) if is_item else text
@@ -249,11 +289,12 @@ class _Builder:
         assert isinstance(before, Line) and isinstance(placed.item, Line)
         return (placed.item.bounds[1] - before.bounds[3]) / max(placed.item.whole.size, 1.0) - self.usual_gap
 
-    def _goes_on_as_heading(self, placed: _Placed, level: int) -> bool:
+    def _goes_on_as_heading(self, placed: _Placed) -> bool:
         before = self.pending[-1]
         assert isinstance(before.item, Line) and isinstance(placed.item, Line)
-        same = before.column == placed.column and _style(before.item) == _style(placed.item)
-        return same and self._gap(placed) < 0.5 and not NUMBERED.match(placed.item.text) and sum(len(entry.item.text) for entry in self.pending) < 100  # type: ignore[union-attr]
+        same = before.column == placed.column and _style(before.item) == _style(placed.item) and self._gap(placed) < 0.5
+        length = sum(len(entry.item.text) for entry in self.pending if isinstance(entry.item, Line))
+        return same and length < 100 and not NUMBERED.match(placed.item.text) and not COUNTED.match(placed.item.text)
 
     def _goes_on(self, placed: _Placed) -> bool:
         before = self.pending[-1]
@@ -265,7 +306,7 @@ class _Builder:
             return not re.search(r"[.!?:]$", text) and placed.item.text[:1].islower()
         left, right = before.item.bounds[0], placed.item.bounds[0]
         is_indented = right - left > 1.2 * placed.item.whole.size and self.kind == "paragraph" and bool(re.search(r"[.!?:]$", text))
-        is_outdented = self.kind == "list_item" and right < self.pending[0].item.bounds[0] - 2
+        is_outdented = self.kind == "list_item" and right < self.pending[0].item.bounds[0] - 2 and bool(re.search(r"[.!?:]$", text))
         return -1.6 < self._gap(placed) < 0.3 and not is_indented and not is_outdented
 
 

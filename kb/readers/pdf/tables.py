@@ -12,6 +12,8 @@ from kb.readers.pdf.words import Frame, Word
 
 MOST_PATHS = 4000
 """A page with more drawn objects is a drawing, whose lines are no table."""
+FRAMED_WORDS = 45
+"""Cells with more words on average are frames around text, not a table."""
 COLUMN_GAP = 0.9
 """Share of the line height that parts the columns of an unruled table."""
 MARK = re.compile(r"^(?:[-–•·▪■●○◦*]|\(?\d{1,3}[.)]?|\(?[a-zA-Z][.)])$")  # noqa: RUF001 - the dash is a bullet
@@ -32,9 +34,8 @@ def has_rules(page: Any) -> bool:
     """Whether a pypdfium2 page draws enough straight lines or boxes for a table, and not so many that it is a drawing."""
     import pypdfium2.raw as pdfium
 
-    across = down = seen = 0
-    for drawn in page.get_objects(filter=[pdfium.FPDF_PAGEOBJ_PATH], max_depth=3):
-        seen += 1
+    across = down = 0
+    for seen, drawn in enumerate(page.get_objects(filter=[pdfium.FPDF_PAGEOBJ_PATH], max_depth=3)):
         if seen > MOST_PATHS:
             return False
         left, bottom, right, top = drawn.get_bounds()
@@ -46,7 +47,7 @@ def has_rules(page: Any) -> bool:
 
 def ruled_tables(plumber_page: Any, words: Sequence[Word], media: Frame, shown: Frame) -> list[Table]:
     """Tables by their lines, as pdfplumber finds them, filled with `words`; boxes in the displayed page `shown`."""
-    found = []
+    found: list[Table] = []
     for raw in plumber_page.filter(_is_line).find_tables():
         grid = [[None if cell is None else shown.place(*media.unplace(*cell)) for cell in row.cells] for row in raw.rows]
         table = _filled(grid, words)
@@ -70,32 +71,61 @@ def _filled(grid: list[list[Bounds | None]], words: Sequence[Word]) -> Table | N
         return None
     rows = [tuple(texts.get(cell, "") if cell else "" for cell in _spread(row, number, grid)) for number, row in enumerate(grid)]
     bounds = [bounds_of([cell for cell in row if cell]) for row in grid if any(row)]
+    rows, bounds = _split_rows(rows, bounds, grid, contents)
     rows = _without_twin_columns(rows)
+    if sum(len(text.split()) for row in rows for text in row) > FRAMED_WORDS * len(rows) * max(len(row) for row in rows):
+        return None
     kept = [(row, box) for row, box in zip(rows, bounds, strict=False) if any(row)]
     heads = [[word for cell in row if cell for word in contents[cell]] for row in grid[:2]]
-    return Table(tuple(row for row, _ in kept), tuple(box for _, box in kept), bounds_of(bounds), _stands_out(*heads)) if len(kept) > 1 else None
+    return (
+        Table(tuple(row for row, _ in kept), tuple(box for _, box in kept), bounds_of(bounds), _stands_out(*heads))
+        if len(kept) > 1
+        else None
+    )
+
+
+def _split_rows(
+    rows: list[tuple[str, ...]], bounds: list[Bounds], grid: list[list[Bounds | None]], contents: dict[Bounds, list[Word]]
+) -> tuple[list[tuple[str, ...]], list[Bounds]]:
+    """Rows ruled as a group (every cell has as many lines as the others, side by side) are parted into the rows that they are."""
+    parted: list[tuple[str, ...]] = []
+    boxes: list[Bounds] = []
+    for texts, box, row in zip(rows, bounds, grid, strict=False):
+        columns = [_cell_lines(contents[cell]) if cell else [] for cell in row]
+        counts = {len(lines) for lines in columns if lines}
+        count = counts.pop() if len(counts) == 1 else 1
+        if count < 2 or sum(bool(lines) for lines in columns) < 2 or len({cell for cell in row if cell}) < len(row):
+            parted.append(texts)
+            boxes.append(box)
+            continue
+        height = (box[3] - box[1]) / count
+        parted += [tuple(lines[number] if lines else "" for lines in columns) for number in range(count)]
+        boxes += [(box[0], box[1] + number * height, box[2], box[1] + (number + 1) * height) for number in range(count)]
+    return parted, boxes
 
 
 def _without_twin_columns(rows: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """Columns that say the same as the one before them in every row, as stray lines make, are one."""
+    """Columns that only stray lines make (a repeated head over empty cells) are left out."""
     width = max(len(row) for row in rows)
     padded = [row + ("",) * (width - len(row)) for row in rows]
-    kept = [column for column in range(width) if any(row[column] and (column == 0 or row[column] != row[column - 1]) for row in padded)]
+    heads = padded[0]
+    kept = [at for at in range(width) if any(row[at] for row in padded[1:]) or (heads[at] and (at == 0 or heads[at] != heads[at - 1]))]
     return [tuple(row[column] for column in kept) for row in padded]
 
 
 def _spread(row: list[Bounds | None], number: int, grid: list[list[Bounds | None]]) -> Iterator[Bounds | None]:
-    """The row's cells; where one is missing, the cell that spans its place."""
+    """The row's cells; where one is missing, the cell from a row above that reaches down to it, or in the head the one that spans it."""
     present = [cell for cell in row if cell]
     if not present:
         return
     middle = (present[0][1] + present[0][3]) / 2
     for column, cell in enumerate(row):
         if cell is None:
-            sides = [other[column] for other in grid if column < len(other) and other[column]]
-            x = (sides[0][0] + sides[0][2]) / 2 if sides and sides[0] else None  # type: ignore[index]
-            spans = (other for line in grid for other in line if other and x is not None)
-            cell = next((other for other in spans if other[0] < (x or 0) < other[2] and other[1] < middle < other[3]), None)
+            sides = [other[column] for other in grid if column < len(other)]
+            side = next((other for other in sides if other), None)
+            x = (side[0] + side[2]) / 2 if side else 0.0
+            reachable = [other for line in grid[: number if number else 1] for other in line if other]
+            cell = next((other for other in reachable if side and other[0] < x < other[2] and other[1] < middle < other[3]), None)
         yield cell
 
 
@@ -186,7 +216,7 @@ def _aligned(lines: Sequence[Line]) -> Table | None:
     if full < 3 or full < 0.5 * len(rows) or _is_list(placed) or (len(columns) == 2 and not _is_label_and_value(placed)):
         return None
     merged = _merged(placed, lines)
-    if len(merged) < 3:
+    if len(merged) < 3 or not _says_something(merged):
         return None
     texts = tuple(tuple(" ".join(cell.text for cell in cells) for cells in row) for row, _ in merged)
     boxes = tuple(box for _, box in merged)
@@ -223,6 +253,12 @@ def _placed(row: Sequence[Segment], columns: Sequence[tuple[float, float]]) -> l
         overlaps = [min(cell.bounds[2], right) - max(cell.bounds[0], left) for left, right in columns]
         placed[overlaps.index(max(overlaps))].append(cell)
     return placed
+
+
+def _says_something(rows: Sequence[tuple[list[list[Segment]], Bounds]]) -> bool:
+    """Whether most cells hold words or numbers: the brackets of a formula line up as well."""
+    texts = [cell.text for row, _ in rows for cells in row for cell in cells]
+    return sum(sum(character.isalnum() for character in text) >= 0.4 * len(text) for text in texts) >= 0.7 * len(texts)
 
 
 def _is_list(rows: Sequence[Sequence[Sequence[Segment]]]) -> bool:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-LIGATURES = str.maketrans({"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st", "\u00ad": "-", "\x02": "-", "\xa0": " "})
+LIGATURES = str.maketrans(
+    {"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st", "\u00ad": "-", "\x02": "-", "\xa0": " "}
+)
 BOLD_WEIGHT = 600
 BOLD_NAMES = ("bold", "black", "heavy", "semibd", "demi")
 MOST_CHARACTERS = 200_000
@@ -228,5 +229,3 @@ class _Collector:
         length = self._pdfium.FPDFText_GetFontInfo(self._page, index, name, len(name), flags)
         font = name.raw[: max(min(length, 128) - 1, 0)].decode("utf-8", errors="replace").lower()
         return any(mark in font for mark in BOLD_NAMES)
-
-
