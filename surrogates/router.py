@@ -131,11 +131,25 @@ def _written(
     try:
         with resources.scheduler.for_question() as engine:
             request = prompt.build(question, passages, engine.count_tokens, engine.context_tokens)
-            generation = engine.generate(request, on_text=on_text, should_stop=should_stop)
+            generation = engine.generate(request, on_text=_gather(on_text), should_stop=should_stop)
     except (EngineError, ModelMissing) as error:
         return _declined(f"The language model could not answer: {error}. The nearest passages are below.", hits, clock)
     clock.lap("engine")
     return _checked(question, generation, passages[: len(request.drafts)], hits, resources, clock)
+
+
+def _gather(on_text: Callable[[str], None] | None) -> Callable[[str], None] | None:
+    """From the engine's pieces to the whole text so far."""
+    if on_text is None:
+        return None
+    written = ""
+
+    def gather(piece: str) -> None:
+        nonlocal written
+        written += piece
+        on_text(written)
+
+    return gather
 
 
 def _checked(

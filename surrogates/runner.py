@@ -16,10 +16,10 @@ from kb.database import transaction
 from kb.library import Library
 from surrogates import router
 from surrogates.scheduling import Scheduler
+from surrogates.stopping import stop_signal
 from surrogates.surrogate import Surrogate
 
 TEXT_EVERY_S = 0.05
-CANCEL_EVERY_S = 0.05
 
 log = logging.getLogger("surrogates.runner")
 
@@ -70,7 +70,8 @@ class Runner:
         """Run one claimed job and write how it ended."""
         log.info("job %d (%s) starts, attempt %d", job.id, job.kind, job.attempts)
         try:
-            outcome = task(self, job)
+            with stop_signal(self.home, job.id, self.is_stopping) as should_stop:
+                outcome = task(self, job, should_stop)
             if outcome.stopped:
                 self._end_stopped(job, outcome.result)
             else:
@@ -83,20 +84,6 @@ class Runner:
             log.exception("job %d (%s) failed", job.id, job.kind)
             jobs.fail(self.library.connection, job.id, str(error) or type(error).__name__)
         log.info("job %d ended", job.id)
-
-    def stopper(self, job: jobs.Job) -> Callable[[], bool]:
-        """Asks, at most every 50 ms, whether the user or the end of the worker wants the job to stop."""
-        asked_at, stop = 0.0, False
-
-        def should_stop() -> bool:
-            nonlocal asked_at, stop
-            now = time.monotonic()
-            if not stop and now - asked_at >= CANCEL_EVERY_S:
-                asked_at = now
-                stop = self.is_stopping() or jobs.is_cancel_requested(self.library.connection, job.id)
-            return stop
-
-        return should_stop
 
     def writer(self, job: jobs.Job) -> Callable[[str], None]:
         """Writes an answer's text to the job's row as it grows, at most every 50 ms."""
@@ -136,4 +123,4 @@ def give_back(connection: sqlite3.Connection, job_id: int) -> None:
         )
 
 
-Task = Callable[[Runner, jobs.Job], Outcome]
+Task = Callable[[Runner, jobs.Job, Callable[[], bool]], Outcome]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,14 +12,14 @@ from kb import jobs
 from surrogates import chat, router, teaching
 from surrogates.runner import Outcome, Runner, Stopped, Task
 
+ShouldStop = Callable[[], bool]
 DEFAULT_COLLECTION = "General"
 TEACHING_SHARE = 0.9  # of a teach job's progress; the rest is training
 
 
-def _ask(runner: Runner, job: jobs.Job) -> Outcome:
+def _ask(runner: Runner, job: jobs.Job, should_stop: ShouldStop) -> Outcome:
     chat_id = job.payload.get("chat_id")
     connection = runner.library.connection
-    should_stop = runner.stopper(job)
     answer = router.answer(
         job.payload["question"],
         runner.resources,
@@ -32,10 +33,9 @@ def _ask(runner: Runner, job: jobs.Job) -> Outcome:
     return Outcome(answer.to_json(), stopped=router.STOPPED in answer.notes)
 
 
-def _ingest(runner: Runner, job: jobs.Job) -> Outcome:
+def _ingest(runner: Runner, job: jobs.Job, should_stop: ShouldStop) -> Outcome:
     """Add one file; a restart begins the file again, which the library takes as new or as the duplicate it is."""
     path = Path(job.payload["path"])
-    should_stop = runner.stopper(job)
 
     def progress(stage: str, share: float) -> None:
         runner.report(job, stage, share)
@@ -64,15 +64,15 @@ def _discard(job: jobs.Job, path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _remove(runner: Runner, job: jobs.Job) -> Outcome:
+def _remove(runner: Runner, job: jobs.Job, should_stop: ShouldStop) -> Outcome:
     return Outcome(asdict(runner.library.remove(int(job.payload["document_id"]))))
 
 
-def _pack(runner: Runner, job: jobs.Job) -> Outcome:
-    return _packed(runner, job, Path(job.payload["source"]), str(job.payload["name"]), 0.0)
+def _pack(runner: Runner, job: jobs.Job, should_stop: ShouldStop) -> Outcome:
+    return _packed(runner, job, Path(job.payload["source"]), str(job.payload["name"]), 0.0, should_stop)
 
 
-def _download(runner: Runner, job: jobs.Job) -> Outcome:
+def _download(runner: Runner, job: jobs.Job, should_stop: ShouldStop) -> Outcome:
     """Fetch a checkpoint and pack it; what was fetched stays until the pack is written, so that a second try goes on from there."""
     from engine.download import download
 
@@ -81,13 +81,13 @@ def _download(runner: Runner, job: jobs.Job) -> Outcome:
     repository = str(job.payload["repository"])
     folder = runner.home / "models" / "downloads" / _safe_name(repository)
     try:
-        download(repository, folder, lambda share, stage: runner.report(job, stage, 0.5 * share), runner.stopper(job))
+        download(repository, folder, lambda share, stage: runner.report(job, stage, 0.5 * share), should_stop)
     except EngineStopped as error:
         raise Stopped from error
-    return _packed(runner, job, folder, repository, 0.5)
+    return _packed(runner, job, folder, repository, 0.5, should_stop)
 
 
-def _packed(runner: Runner, job: jobs.Job, source: Path, name: str, from_progress: float) -> Outcome:
+def _packed(runner: Runner, job: jobs.Job, source: Path, name: str, from_progress: float, should_stop: ShouldStop) -> Outcome:
     from engine.errors import Stopped as EngineStopped
     from engine.pack import pack
 
@@ -97,7 +97,7 @@ def _packed(runner: Runner, job: jobs.Job, source: Path, name: str, from_progres
         runner.report(job, stage, from_progress + (1.0 - from_progress) * share)
 
     try:
-        pack(source, out, None, progress, runner.stopper(job))
+        pack(source, out, None, progress, should_stop)
     except EngineStopped as error:
         raise Stopped from error
     return Outcome({"pack": str(out), "source": str(source)})
@@ -108,9 +108,8 @@ def _safe_name(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name.replace("/", "--")).strip(".-") or "model"
 
 
-def _teach(runner: Runner, job: jobs.Job) -> Outcome:
+def _teach(runner: Runner, job: jobs.Job, should_stop: ShouldStop) -> Outcome:
     """Write question-answer pairs, then train on them, unless it was stopped."""
-    should_stop = runner.stopper(job)
 
     def complete(request: Request) -> Generation:
         return runner.scheduler.generate_patiently(request, should_stop)
@@ -134,8 +133,7 @@ def _teach(runner: Runner, job: jobs.Job) -> Outcome:
     return Outcome({**taught.to_json(), "training": trained}, stopped=should_stop())
 
 
-def _train(runner: Runner, job: jobs.Job) -> Outcome:
-    should_stop = runner.stopper(job)
+def _train(runner: Runner, job: jobs.Job, should_stop: ShouldStop) -> Outcome:
     trained = teaching.train(runner.library, on_progress=lambda stage, share: runner.report(job, stage, share), should_stop=should_stop)
     return Outcome(trained, stopped=bool(trained.get("stopped")))
 

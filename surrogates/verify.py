@@ -34,7 +34,7 @@ class Verified:
 
 def tidy(written: str, *, is_finished: bool = True) -> str:
     """The answer without what small models add: prompt echoes, loops, an unfinished last sentence (unless it is all there is)."""
-    text = ECHO.sub("", PROMPT_PARTS.sub("", "\n" + written.strip()).strip())
+    text = PROMPT_PARTS.sub("", ECHO.sub("", written.strip())).strip()
     kept: list[tuple[int, int]] = []
     seen: set[tuple[str, ...]] = set()
     for span in spans(text):

@@ -1,0 +1,79 @@
+"""Written answers against their passages."""
+
+from __future__ import annotations
+
+import pytest
+
+from kb.records import Passage
+from surrogates.verify import tidy, verify
+from surrogates.wording import Rarity
+
+PUMP = (
+    "The relief valve is set to 210 bar at the factory. Tighten the flange bolts to 85 Nm in a cross pattern.\n"
+    "Replace the return filter every 500 hours. Code F-204 reports a clogged return filter."
+)
+QUESTION = "What is the relief valve set to?"
+
+
+def passage(text: str, id_: int = 1, heading: tuple[str, ...] = ("Hydraulic pump", "Maintenance")) -> Passage:
+    return Passage(id_, 1, "pump.md", 1, 1, "General", "prose", heading, text, 3, 3, (), 0, len(text), "")
+
+
+RARITY = Rarity.of([PUMP, "The cooling fan runs at night.", "A belt drives the conveyor in the packing hall."])
+
+
+def check(written: str, question: str = QUESTION):  # type: ignore[no-untyped-def]
+    return verify(written, question, [passage(PUMP)], RARITY)
+
+
+def test_a_sentence_of_the_passage_stays_and_is_quoted() -> None:
+    verified = check("The relief valve is set to 210 bar.")
+    assert verified.text == "The relief valve is set to 210 bar."
+    assert [quote.text for quote in verified.quotes] == ["The relief valve is set to 210 bar at the factory."]
+    assert verified.replaced == 0
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "The relief valve is set to 240 bar at the factory.",
+        "The relief valve is set to 210 psi at the factory.",
+        "Code F-240 reports a clogged return filter.",
+        "Replace the return filter every 5000 hours.",
+    ],
+)
+def test_a_number_unit_or_code_that_the_passage_lacks_brings_the_quote_instead(wrong: str) -> None:
+    verified = check(wrong)
+    assert verified.replaced == 1
+    assert verified.text in PUMP
+
+
+def test_a_number_of_the_question_may_be_said_again() -> None:
+    assert check("After 600 hours, replace the return filter every 500 hours.", "My pump ran 600 hours, when is the filter due?").replaced == 0
+
+
+def test_an_invented_sentence_is_left_out() -> None:
+    assert check("Our customers love this wonderful product.").text == ""
+
+
+def test_quotes_stand_word_for_word_in_their_passage() -> None:
+    for quote in check("Tighten the bolts of the flange to 85 Nm. Replace the filter every 500 hours.").quotes:
+        assert quote.text in PUMP
+
+
+def test_a_loop_is_cut_at_its_first_repetition() -> None:
+    assert tidy("Open the valve. Wait. Open the valve. Wait. Open the valve.") == "Open the valve. Wait."
+
+
+def test_an_unfinished_last_sentence_is_cut_unless_it_is_all_there_is() -> None:
+    assert tidy("Open the valve. Then turn the", is_finished=False) == "Open the valve."
+    assert tidy("Then turn the", is_finished=False) == "Then turn the"
+
+
+@pytest.mark.parametrize("written", ["Answer: Open the valve.", "Excerpt 1: Open the valve.", "Open the valve.\n\nQuestion: What else?"])
+def test_echoes_of_the_prompt_are_cut(written: str) -> None:
+    assert tidy(written) == "Open the valve."
+
+
+def test_nothing_written_is_nothing() -> None:
+    assert tidy(" \n ") == ""
