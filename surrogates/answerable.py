@@ -8,10 +8,11 @@ from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING
 
 from surrogates.quantities import signature
+from surrogates.units import spans
 from surrogates.wording import Rarity, content
 
 if TYPE_CHECKING:
-    from kb.records import Hit
+    from kb.records import Hit, Passage
 
 CONSIDERED = 5  # passages
 
@@ -20,18 +21,20 @@ CONSIDERED = 5  # passages
 class Evidence:
     """What the best passages say about a question, each 0..1.
 
-    `cosine`: best sentence-vector similarity. `covered`: idf-weighted share of the question's content words in the passage that has most of
-    them. `together`: the same over all passages considered. `codes`: share of the question's codes that they hold, 1 when it names none.
+    `cosine`: best sentence-vector similarity. `sentence`: idf-weighted share of the question's content words in the sentence that has most
+    of them, headings included; `covered`: in one passage; `together`: in all passages considered. `codes`: share of the question's codes
+    that they hold, 1 when it names none.
     """
 
     cosine: float
+    sentence: float
     covered: float
     together: float
     codes: float
 
 
 # fitted by `python benchmarks/answers.py answerable`; see docs/benchmarks/asking.md
-WEIGHTS = Evidence(cosine=6.0, covered=4.0, together=3.0, codes=2.0)
+WEIGHTS = Evidence(cosine=6.0, sentence=1.0, covered=3.0, together=3.0, codes=2.0)
 BIAS = -9.0
 ANSWERABLE_AT_LEAST = 0.5
 
@@ -46,10 +49,17 @@ def evidence(question: str, hits: Sequence[Hit], rarity: Rarity) -> Evidence:
     held_codes = frozenset().union(*(signature(text).codes for text in texts))
     return Evidence(
         cosine=max((hit.dense for hit in hits[:CONSIDERED] if hit.dense is not None), default=0.0),
+        sentence=max((_best_sentence(wanted, passage, rarity) for passage in considered), default=0.0),
         covered=max((rarity.share(wanted, content(text)) for text in texts), default=0.0),
         together=rarity.share(wanted, everything) if texts else 0.0,
         codes=len(asked_codes & held_codes) / len(asked_codes) if asked_codes else 1.0,
     )
+
+
+def _best_sentence(wanted: frozenset[str], passage: Passage, rarity: Rarity) -> float:
+    headed = frozenset().union(*(content(title) for title in passage.heading))
+    sentences = (content(passage.text[span.start : span.end]) for span in spans(passage.text))
+    return max((rarity.share(wanted, headed | words) for words in sentences), default=0.0)
 
 
 def probability(found: Evidence) -> float:
