@@ -28,6 +28,9 @@ def main(words: Sequence[str] | None = None, installation: Installation | None =
     except (SetupFailed, start.CannotStart, PortTaken) as problem:
         print(f"\n{problem}", file=sys.stderr)
         return 1
+    except OSError as problem:  # a full disk or a locked file, outside of the commands that have their own words for it
+        print(f"\n{problem}. Free space, close what uses this folder, and run the same command again.", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("\nInterrupted. Run the same command again; it goes on where it stopped.", file=sys.stderr)
         return 130

@@ -41,12 +41,12 @@ class Family:
 
             self._job = Job(self.process)
 
-    def end(self) -> None:
-        """Ask the process to end, wait for it and its descendants, and kill whoever stays."""
+    def end(self, grace_s: float = GRACE_S) -> None:
+        """Ask the process to end, wait so long for it and its descendants, and kill whoever stays."""
         if self.process.stdin is not None:
             with contextlib.suppress(OSError):  # it is gone already
                 self.process.stdin.close()
-        if not self._wait_until_gone(GRACE_S):
+        if not self._wait_until_gone(grace_s):
             self._kill()
             self._wait_until_gone(KILL_GRACE_S)
         self.process.wait()

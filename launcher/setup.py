@@ -118,10 +118,10 @@ def plan(installation: Installation, options: Options) -> list[Step]:
 
 def pack_layout(root: Path) -> str:
     """The number of the pack's layout that this version of the engine writes, as its source states it."""
-    source = (root / "engine" / "manifest.py").read_text(encoding="utf-8")
-    found = re.search(r"^LAYOUT(?:_VERSION)?(?::[^=]+)? = (\d+)", source, re.MULTILINE)
+    source = _whole(root / "engine" / "manifest.py").read_text(encoding="utf-8")
+    found = re.search(r"^LAYOUT_VERSION = (\d+)", source, re.MULTILINE)
     if found is None:
-        raise SetupFailed("engine/manifest.py states no LAYOUT number; the checkout is not whole")
+        raise SetupFailed("engine/manifest.py states no LAYOUT_VERSION; the checkout is not whole")
     return found[1]
 
 
@@ -129,10 +129,14 @@ def _digest(files: Iterable[Path]) -> str:
     """Of names and contents, line endings apart, so that a checkout on Windows counts as the same."""
     digest = hashlib.sha256()
     for file in files:
-        if not file.is_file():
-            raise SetupFailed(f"{file} is missing; the checkout is not whole")
-        digest.update(file.name.encode() + b"\0" + file.read_bytes().replace(b"\r\n", b"\n"))
+        digest.update(file.name.encode() + b"\0" + _whole(file).read_bytes().replace(b"\r\n", b"\n"))
     return digest.hexdigest()
+
+
+def _whole(file: Path) -> Path:
+    if not file.is_file():
+        raise SetupFailed(f"{file} is missing; get the whole project again")
+    return file
 
 
 def _runs(python: Path) -> bool:
