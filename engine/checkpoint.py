@@ -11,7 +11,7 @@ import numpy as np
 
 from engine import architecture, tensors
 from engine.errors import UnknownArchitecture, UnusableSource
-from engine.formats import Bytes, quantize
+from engine.formats import Bytes, Floats
 from engine.gguf import GgufFile
 from engine.source import Matrix, TokenizerFacts, check_tensors
 from engine.vocabulary import tokenizer_from_gguf, tokenizer_from_merges
@@ -39,7 +39,7 @@ class Checkpoint:
         check_tensors(self.config, self.shapes)
         self.licence = _licence(path / "README.md")
         rotary = self.config.rope_theta is not None
-        self.rope_frequencies = architecture.rope_frequencies(self.config, self._values) if rotary else None
+        self.rope_frequencies: Floats | None = architecture.rope_frequencies(self.config, self._values) if rotary else None
 
     def _find_tensors(self) -> dict[str, tuple[Path, tensors.Entry]]:
         files = self.files()
@@ -109,9 +109,10 @@ class GgufCheckpoint:
         self.shapes = {name: self._file.tensors[stored].shape for name, stored in self._stored.items()}
         check_tensors(self.config, self.shapes)
         self.licence = str(metadata["general.license"]) if "general.license" in metadata else None
-        self.rope_frequencies = architecture.rope_frequencies(self.config, {})
+        frequencies = architecture.rope_frequencies(self.config, {})
         if "rope_freqs.weight" in self._file.tensors:
-            self.rope_frequencies = self.rope_frequencies / self._file.read("rope_freqs.weight").view("<f4")[0]
+            frequencies = frequencies / self._file.read("rope_freqs.weight").view("<f4")[0]
+        self.rope_frequencies: Floats | None = frequencies
 
     def files(self) -> list[Path]:
         """The one file."""
@@ -155,13 +156,6 @@ def _halves_from_pairs(rows: Bytes, heads: int) -> Bytes:
     head_dim = rows.shape[0] // heads
     paired = rows.reshape(heads, head_dim // 2, 2, -1)
     return np.ascontiguousarray(paired.swapaxes(1, 2)).reshape(rows.shape)
-
-
-def as_floats(matrix: Matrix) -> Bytes:
-    """The matrix as rows of f32."""
-    from engine.formats import dequantize
-
-    return matrix.data if matrix.format == "f32" else quantize("f32", dequantize(matrix.format, matrix.data, matrix.columns))
 
 
 def _json(path: Path) -> dict[str, Any]:

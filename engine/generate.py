@@ -35,15 +35,15 @@ class Engine:
     the next one starts it anew.
     """
 
-    def __init__(self, pack: Path, memory_bytes: int, mode: Mode = "exact") -> None:
-        """Raises BudgetTooSmall, CorruptPack or EngineDied."""
-        self._pack = pack
-        self._memory_bytes = memory_bytes
-        self._mode: Mode = mode
+    def __init__(self, pack: Path, memory_bytes: int, mode: Mode = "exact", pin: bool = True) -> None:
+        """`pin` False keeps no FFN weights in memory, for comparison. Raises BudgetTooSmall, CorruptPack or EngineDied."""
+        self._command = [sys.executable, "-m", "engine.process", "--model", str(pack), "--memory", str(memory_bytes), "--mode", mode]
+        if not pin:
+            self._command.append("--no-pin")
         self._turn = threading.Lock()
         self._closed = False
         self._number = 0
-        self._connection = _Connection(pack, memory_bytes, mode)
+        self._connection = _Connection(self._command)
 
     @property
     def context_tokens(self) -> int:
@@ -110,7 +110,7 @@ class Engine:
                 raise EngineDied("the engine was closed; make a new one")
             if not self._connection.is_alive:
                 self._connection.close()
-                self._connection = _Connection(self._pack, self._memory_bytes, self._mode)
+                self._connection = _Connection(self._command)
             self._number += 1
             return self._connection.call({**command, "id": self._number}, on_text, should_stop)
 
@@ -118,8 +118,7 @@ class Engine:
 class _Connection:
     """One engine process and the pipes to it."""
 
-    def __init__(self, pack: Path, memory_bytes: int, mode: Mode) -> None:
-        command = [sys.executable, "-m", "engine.process", "--model", str(pack), "--memory", str(memory_bytes), "--mode", mode]
+    def __init__(self, command: list[str]) -> None:
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,

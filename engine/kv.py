@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,8 +24,8 @@ class KVCache:
 
     def __init__(self, config: Config, capacity: int) -> None:
         shape = (config.layers, config.kv_heads, capacity, config.head_dim)
-        self.keys: Floats = np.empty(shape, np.float32)
-        self.values: Floats = np.empty(shape, np.float32)
+        self.keys = _untouched(shape)
+        self.values = _untouched(shape)
         self.capacity = capacity
         self.tokens: list[int] = []
         """The tokens whose keys and values are there, in order."""
@@ -33,6 +35,14 @@ class KVCache:
         shared = common_prefix(self.tokens, tokens)
         del self.tokens[shared:]
         return shared
+
+
+def _untouched(shape: tuple[int, ...]) -> Floats:
+    """Zeros that take no memory until they are written, page by page: huge pages would take megabytes for each head at once."""
+    room = mmap.mmap(-1, math.prod(shape) * 4)
+    if hasattr(mmap, "MADV_NOHUGEPAGE"):
+        room.madvise(mmap.MADV_NOHUGEPAGE)
+    return np.frombuffer(room, np.float32).reshape(shape)
 
 
 @dataclass

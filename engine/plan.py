@@ -26,8 +26,8 @@ WANTED_SAVED_TOKENS = 512
 MOST_SAVED_TOKENS = 4096
 LEAST_WINDOW_SHARE = 0.08
 """Of a ReLU model's neurons; below that the window would be emptied within a token."""
-_INTERPRETER_BYTES = 46_000_000
-_TOKENIZER_FACTOR = 22
+_INTERPRETER_BYTES = 42_000_000
+_TOKENIZER_FACTOR = 18
 """Memory of a loaded vocabulary for each byte of its tokenizer.json, measured on vocabularies of 49k tokens."""
 _SCRATCH_BYTES = 12_000_000
 """What kernels and numpy take for a moment beside the arrays counted here."""
@@ -91,8 +91,11 @@ def plan(pack: Path, memory_bytes: int, mode: Mode = "exact") -> Plan:
     return plan_model(model_of(manifests.load(pack)), memory_bytes, mode)
 
 
-def plan_model(model: Model, memory_bytes: int, mode: Mode, process_bytes: int | None = None) -> Plan:
-    """As `plan`; `process_bytes` is what the process holds before it loads weights (None: estimated)."""
+def plan_model(model: Model, memory_bytes: int, mode: Mode, pin: bool = True, process_bytes: int | None = None) -> Plan:
+    """As `plan`; `process_bytes` is what the process holds before it loads weights (None: estimated).
+
+    Without `pin` no tile stays in memory, whatever the budget.
+    """
     process = process_bytes or estimated_process_bytes(model)
     least = _spent(_frame(model, process, LEAST_PREFILL_TOKENS, LEAST_CONTEXT, 0))
     if least > memory_bytes:
@@ -104,7 +107,8 @@ def plan_model(model: Model, memory_bytes: int, mode: Mode, process_bytes: int |
     )
     frames = (_frame(model, process, *shape) for shape in shapes)
     frame = next(frame for frame in frames if _spent(frame) <= memory_bytes)
-    return replace(_filled(model, replace(frame, memory_bytes=memory_bytes), mode), least_bytes=least)
+    frame = replace(frame, memory_bytes=memory_bytes, least_bytes=least, mode=mode)
+    return _filled(model, frame) if pin else frame
 
 
 def least_bytes_of_source(source: Source) -> int:
@@ -169,10 +173,10 @@ def _spent(plan: Plan) -> int:
     )
 
 
-def _filled(model: Model, frame: Plan, mode: Mode) -> Plan:
+def _filled(model: Model, frame: Plan) -> Plan:
     """Spend what is left: on every tile if they fit, then on context; otherwise on as many tiles as fit, the same share of each layer."""
     all_bytes = sum(layer.size for layer in model.layers)
-    without_stream = replace(frame, stream_bytes=0, mode=mode)
+    without_stream = replace(frame, stream_bytes=0)
     if _spent(without_stream) + all_bytes <= frame.memory_bytes:
         resident = replace(
             without_stream,
@@ -186,7 +190,7 @@ def _filled(model: Model, frame: Plan, mode: Mode) -> Plan:
         windowed = _windowed(model, without_stream)
         if windowed is not None:
             return windowed
-    return _pinned(model, replace(frame, mode=mode))
+    return _pinned(model, frame)
 
 
 def _pinned(model: Model, frame: Plan) -> Plan:

@@ -28,7 +28,7 @@ def main() -> int:
     arguments = _arguments()
     commands, replies = _take_standard_streams()
     try:
-        session = Session(arguments.model, arguments.memory, arguments.mode)
+        session = Session(arguments.model, arguments.memory, arguments.mode, pin=not arguments.no_pin)
     except EngineError as error:
         write_frame(replies, {"event": "failed", **describe_error(error)})
         return 1
@@ -43,6 +43,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--memory", type=int, required=True, help="bytes")
     parser.add_argument("--mode", choices=("exact", "balanced"), default="exact")
+    parser.add_argument("--no-pin", action="store_true", help="keep no FFN weights in memory")
     return parser.parse_args()
 
 

@@ -36,8 +36,8 @@ _SCORED_ROWS = 16
 class Session:
     """One model within its memory budget."""
 
-    def __init__(self, pack: Path, memory_bytes: int, mode: Mode) -> None:
-        """Load the pack.
+    def __init__(self, pack: Path, memory_bytes: int, mode: Mode, pin: bool = True) -> None:
+        """Load the pack; without `pin` every FFN weight is read for every token, the baseline of the paper's ladder.
 
         Raises BudgetTooSmall or CorruptPack.
         """
@@ -45,7 +45,7 @@ class Session:
         kernels = kernel_library.load()
         self.kernels_name = kernels.name
         self.tokenizer = Tokenizer(pack / manifests.TOKENIZER, self._manifest.tokenizer)
-        self.plan: Plan = plan_model(model_of(self._manifest), memory_bytes, mode, process_bytes=resident_bytes() + _LOADING_BYTES)
+        self.plan: Plan = plan_model(model_of(self._manifest), memory_bytes, mode, pin, resident_bytes() + _LOADING_BYTES)
         weights = ResidentWeights(pack, self._manifest, kernels)
         file = BundleFile(pack, self._manifest, [weights.checksums(number) for number in range(self._manifest.config.layers)], kernels)
         self._feed_forward = self._make_feed_forward(file, weights, kernels)

@@ -1,0 +1,213 @@
+"""`python -m engine pack | generate | plan | bench | perplexity`: see `--help` of each."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from engine import bench as benches
+from engine import pack as packing
+from engine.errors import CorruptPack, EngineError
+from engine.generate import Engine
+from engine.manifest import MANIFEST, Manifest
+from engine.memory import parse_size
+from engine.perplexity import perplexity
+from engine.plan import Plan, plan
+from engine.request import Request, Segment
+from engine.source import describe
+
+DEFAULT_PACK = "smollm2-135m-instruct.pack"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; 0 on success, 1 with one line on standard error otherwise."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", errors="replace")
+    options = _parser().parse_args(arguments)
+    run: Callable[[argparse.Namespace], Any] = options.run
+    try:
+        value = run(options)
+    except (EngineError, OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("error: stopped", file=sys.stderr)
+        return 1
+    if options.json:
+        print(json.dumps(value, ensure_ascii=False))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m engine", description="Run language models larger than memory.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--home", type=Path, help="folder of the library, whose models/ are known by name")
+    shared.add_argument("--json", action="store_true", help="print one JSON value")
+    model = argparse.ArgumentParser(add_help=False)
+    model.add_argument("--model", help="pack folder, or the name of one in HOME/models (default: the model that set-up installed)")
+    model.add_argument("--memory", type=_size, default="700MB", metavar="SIZE", help="budget, such as 700MB (default) or 1.5GB")
+    model.add_argument("--mode", choices=("exact", "balanced"), default="exact")
+
+    command = commands.add_parser("pack", parents=[shared], help="make a pack of a GGUF file or a checkpoint folder")
+    command.add_argument("source", type=Path)
+    command.add_argument("out", type=Path)
+    command.add_argument("--format", choices=("q4", "q8", "f16"), help="for checkpoints of floats; default q8")
+    command.set_defaults(run=_pack)
+    command = commands.add_parser("describe", parents=[shared], help="what a checkpoint is, without loading it")
+    command.add_argument("source", type=Path)
+    command.set_defaults(run=_describe)
+    command = commands.add_parser("generate", parents=[shared, model], help="answer a prompt")
+    command.add_argument("--prompt", required=True)
+    command.add_argument("--max-tokens", type=int, default=256)
+    command.add_argument("--temperature", type=float, default=0.0, help="0 (default) always takes the likeliest token")
+    command.add_argument("--top-p", type=float, default=1.0)
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--stop", action="append", default=[], metavar="TEXT", help="end the answer before this text; may be repeated")
+    command.add_argument("--raw", action="store_true", help="go on with the prompt as it is, without the model's chat form")
+    command.set_defaults(run=_generate)
+    command = commands.add_parser("plan", parents=[shared, model], help="what a budget would be spent on")
+    command.set_defaults(run=_plan)
+    command = commands.add_parser("bench", parents=[shared, model], help="measure speed and reads")
+    command.add_argument("--tokens", type=int, default=64)
+    command.set_defaults(run=_bench)
+    command = commands.add_parser("perplexity", parents=[shared, model], help="perplexity of a text file")
+    command.add_argument("file", type=Path)
+    command.set_defaults(run=_perplexity)
+    return parser
+
+
+def _size(text: str) -> int:
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _pack_path(options: argparse.Namespace) -> Path:
+    if options.model is None:
+        return _installation() / "share" / "flashkb" / DEFAULT_PACK
+    given = Path(options.model)
+    home = options.home or platformdirs.user_data_path("flashkb")
+    for path in (given, home / "models" / options.model):
+        if (path / MANIFEST).is_file():
+            return path
+    raise CorruptPack(
+        f"there is no pack at {given} nor {home / 'models' / options.model}; make one with `python -m engine pack SOURCE OUT`"
+    )
+
+
+def _installation() -> Path:
+    """Set-up puts the default model beside the packages: into this environment, or the project's when another interpreter runs."""
+    project = Path(__file__).resolve().parent.parent / ".venv"
+    return Path(sys.prefix) if (Path(sys.prefix) / "share" / "flashkb").is_dir() else project
+
+
+def _pack(options: argparse.Namespace) -> dict[str, Any]:
+    def show(share: float, stage: str) -> None:
+        print(f"\r{share:4.0%} {stage:<50}", end="", file=sys.stderr, flush=True)
+
+    try:
+        packed = packing.pack(options.source, options.out, options.format, show)
+    finally:
+        print(file=sys.stderr)
+    summary = pack_summary(packed, options.out)
+    if not options.json:
+        print(f"{summary['pack']}: {packed.name}, {packed.config.architecture}, {packed.pack_bytes / 1e6:.0f} MB")
+    return summary
+
+
+def pack_summary(manifest: Manifest, out: Path) -> dict[str, Any]:
+    """What the command prints of a new pack."""
+    return {
+        "pack": str(out),
+        "name": manifest.name,
+        "architecture": manifest.config.architecture,
+        "parameters": manifest.parameters,
+        "layers": manifest.config.layers,
+        "format": manifest.format,
+        "licence": manifest.licence,
+        "source": manifest.source_name,
+        "source_sha256": manifest.source_sha256,
+        "source_bytes": manifest.source_bytes,
+        "pack_bytes": manifest.pack_bytes,
+        "resident_bytes": manifest.resident_bytes,
+        "ffn_bytes": manifest.ffn_bytes,
+        "tile_bytes": manifest.layers[0].stride,
+        "context": manifest.config.context,
+    }
+
+
+def _describe(options: argparse.Namespace) -> dict[str, Any]:
+    summary = asdict(describe(options.source))
+    if not options.json:
+        for name, value in summary.items():
+            print(f"{name:<14}{value}")
+    return summary
+
+
+def _generate(options: argparse.Namespace) -> dict[str, Any]:
+    request = Request(
+        (Segment(options.prompt, None if options.raw else "user"),),
+        max_tokens=options.max_tokens,
+        temperature=options.temperature,
+        top_p=options.top_p,
+        stop=tuple(options.stop),
+        seed=options.seed,
+    )
+    with Engine(_pack_path(options), options.memory, options.mode) as engine:
+        result = engine.generate(request, None if options.json else _print_piece)
+    if not options.json:
+        read = f", {result.bytes_read_per_token / 1e6:.1f} MB read a token" if result.bytes_read_per_token else ""
+        print(f"\n[{result.tokens} tokens, {result.tokens_per_second:.1f} a second{read}]", file=sys.stderr)
+    return asdict(result)
+
+
+def _print_piece(text: str) -> None:
+    print(text, end="", flush=True)
+
+
+def _plan(options: argparse.Namespace) -> dict[str, Any]:
+    found = plan(_pack_path(options), options.memory, options.mode)
+    if not options.json:
+        _print_plan(found)
+    return found.to_json()
+
+
+def _print_plan(found: Plan) -> None:
+    print(f"{found.model} in {found.memory_bytes / 1e6:.0f} MB: {found.strategy} (least {found.least_bytes / 1e6:.0f} MB)")
+    for name in ("process", "resident", "pinned", "stream", "kv", "saved_kv", "activation"):
+        print(f"  {name:<12}{getattr(found, name + '_bytes') / 1e6:8.1f} MB")
+    print(f"  context of {found.context_tokens} tokens, {found.expected_bytes_read_per_token / 1e6:.1f} MB read a token")
+
+
+def _bench(options: argparse.Namespace) -> list[dict[str, Any]]:
+    rows = benches.bench(_pack_path(options), options.memory, options.mode, options.tokens)
+    if not options.json:
+        print(f"{'':<12}{'prefill/s':>10}{'decode/s':>10}{'MB/token':>10}{'MB/s':>8}{'waiting':>9}{'peak MB':>9}")
+        for row in rows:
+            rates = f"{row.prefill_tokens_per_second:>10.1f}{row.decode_tokens_per_second:>10.1f}"
+            reads = f"{row.bytes_read_per_token / 1e6:>10.1f}{row.read_mb_per_second:>8.0f}{row.stall_share:>9.0%}"
+            print(f"{row.name:<12}{rates}{reads}{row.peak_rss_bytes / 1e6:>9.0f}")
+    return [asdict(row) for row in rows]
+
+
+def _perplexity(options: argparse.Namespace) -> dict[str, Any]:
+    text = options.file.read_text("utf-8", errors="replace")
+    with Engine(_pack_path(options), options.memory, options.mode) as engine:
+        found = perplexity(engine, text)
+    if not options.json:
+        print(f"perplexity {found.perplexity:.3f} over {found.tokens} tokens")
+    return {**asdict(found), "mode": options.mode}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
