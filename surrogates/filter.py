@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from surrogates.gates import has_referents, is_one_question
+from surrogates.gates import has_referents, is_one_question, sides_are_shown
 from surrogates.pairs import Pair
 from surrogates.quantities import signature, unsupported
 from surrogates.wording import Rarity, content, language, words
@@ -21,7 +21,7 @@ ABOUT_SHARE = 0.6
 LONGEST_QUESTION = 200
 _SPEAKS_OF_THE_TEXT = re.compile(
     r"\b(?:passage|paragraph|excerpt|author|the (?:text|document|article|section|sentence|following|above|given)"
-    r"|according to|mentioned|described)\b",
+    r"|according to|mentioned|described|difference between|best way|main (?:purpose|idea|topic|point))\b",
     re.IGNORECASE,
 )
 _OPENS = re.compile(
@@ -97,7 +97,9 @@ def reason_to_drop(pair: Pair, passages: Sequence[Passage], rarity: Rarity) -> s
         return "instruction"
     if not quoted.strip() or unsupported(pair.answer, f"{quoted}\n{shown}") or len(words(pair.answer)) < 2:
         return "not grounded"
-    if pair.source != "structure" and (unsupported(pair.question, shown) or not is_about(pair.question, shown, rarity)):
+    if pair.source != "structure" and (
+        unsupported(pair.question, shown) or not sides_are_shown(pair.question, shown) or not is_about(pair.question, shown, rarity)
+    ):
         return "not about the passage"
     if language(pair.question) not in (None, language(quoted)) and language(quoted) is not None:
         return "another language"

@@ -29,8 +29,7 @@ inlet intake input incoming | outlet exhaust output outgoing
 left lefthand | right righthand
 import | export
 upload | download
-always | never
-single | double multiple both all every each"""
+always | never"""
 
 # A question may leave the side out, but not name the other one.
 _OPPOSITES = """suction | discharge delivery
@@ -55,7 +54,8 @@ short | long
 male | female
 static | dynamic
 wet | dry
-full | empty"""
+full | empty
+single | double multiple both all every each"""
 
 _ACTION_PAIRS = """on enable enabled enabling activate activated engage | off disable disabled disabling deactivate deactivated disengage
 start starting begin launch | stop stopping end halt quit
@@ -80,6 +80,9 @@ pressurise pressurize | depressurise depressurize
 required mandatory | optional
 safe | unsafe dangerous"""
 
+# What one does with anything; such a word names no component and no special task.
+_COMMON_ACTIONS = """setup set open check show view see use access manage configure customize customise select choose make need do get
+go look allow enable turn switch option feature"""
 _NEGATIONS = frozenset({"not", "no", "never", "neither", "nor", "cannot", "none", "nothing", "without"})
 _QUANTIFIERS = {"only": "only", "except": "except", "unless": "unless", "at least": "at least", "at most": "at most", "up to": "at most"}
 _SECOND_QUESTION = re.compile(
@@ -157,10 +160,17 @@ def polarity_agrees(question: str, matched: str, evidence: str) -> bool:
     """Neither takes the other side of an antonym pair (on/off, max/min, install/remove, inlet/outlet ..)."""
     asked, known, shown = frozenset(words(question)), frozenset(words(matched)), frozenset(words(evidence))
     return (
-        all(_sides(pair, asked) == _sides(pair, known) for pair in _pairs(_STRICT_PAIRS))
+        all(_takes_the_side(pair, asked, known) for pair in _pairs(_STRICT_PAIRS))
         and not any(_is_opposite(pair, asked, known) for pair in _pairs(_OPPOSITES))
         and all(_action_agrees(pair, asked, known, shown) for pair in _pairs(_ACTION_PAIRS))
     )
+
+
+def sides_are_shown(question: str, shown: str) -> bool:
+    """Whether a text speaks of the side (maximum, inlet, left, off ..) that a question about it names."""
+    asked, said = frozenset(words(question)), frozenset(words(shown))
+    pairs = (*_pairs(_STRICT_PAIRS), *_pairs(_OPPOSITES), *_pairs(_ACTION_PAIRS))
+    return all(not side & asked or side & said for pair in pairs for side in (pair if pair in _pairs(_STRICT_PAIRS) else pair[1:]))
 
 
 def quantifiers_agree(question: str, matched: str) -> bool:
@@ -194,7 +204,7 @@ def names_same_component(question: str, matched: str, evidence: str, rarity: Rar
     here mean another subject. A single word that the library does not know at all may be the asker's own word for it.
     """
     asked, here = content(question), content(matched) | content(evidence)
-    elsewhere = [word for word in asked - here if rarity.sets_apart(word, settings.distinctive_share)]
+    elsewhere = [word for word in asked - here - content(_COMMON_ACTIONS) if rarity.sets_apart(word, settings.distinctive_share)]
     return not elsewhere and 1.0 - rarity.share(asked, here) <= settings.unexplained_share
 
 
@@ -223,14 +233,19 @@ def _sides(pair: tuple[frozenset[str], ...], said: frozenset[str]) -> tuple[bool
     return tuple(bool(side & said) for side in pair)
 
 
-def _is_opposite(pair: tuple[frozenset[str], ...], asked: frozenset[str], known: frozenset[str]) -> bool:
+def _takes_the_side(pair: tuple[frozenset[str], ...], asked: frozenset[str], known: frozenset[str]) -> bool:
+    """Both on one side, both on none, or the known one on both: "encrypt or decrypt a card" covers encrypting one."""
     mine, theirs = _sides(pair, asked), _sides(pair, known)
-    return any(mine) and any(theirs) and mine != theirs
+    return mine == theirs or (all(theirs) and any(mine))
+
+
+def _is_opposite(pair: tuple[frozenset[str], ...], asked: frozenset[str], known: frozenset[str]) -> bool:
+    return any(_sides(pair, asked)) and any(_sides(pair, known)) and not _takes_the_side(pair, asked, known)
 
 
 def _action_agrees(pair: tuple[frozenset[str], ...], asked: frozenset[str], known: frozenset[str], shown: frozenset[str]) -> bool:
-    (asked_do, asked_undo), (known_do, known_undo) = _sides(pair, asked), _sides(pair, known)
-    if (asked_do, asked_undo) == (known_do, known_undo):
+    (_, asked_undo), (known_do, known_undo) = _sides(pair, asked), _sides(pair, known)
+    if _takes_the_side(pair, asked, known):
         return True
     if asked_undo and not known_undo:
         return not known_do and bool(pair[1] & shown)

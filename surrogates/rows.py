@@ -113,7 +113,7 @@ def _asked_of_code(row: Row, name: str, cells: list[tuple[str, str]]) -> Iterato
     whole = row.line
     yield f"What does {name} mean?", whole
     for header, value in cells:
-        if not value or not header:
+        if not value or not header or _UNIT_COLUMN.match(header):
             continue
         told = f"{name} - {header}: {value}"
         if _REMEDY.search(header):

@@ -86,7 +86,8 @@ def heading_questions(title: str, place: str = "") -> list[str]:
     if title.casefold().startswith(("if ", "when ")):
         return [f"What should I do {title[0].lower()}{title[1:]}{place}?"]
     name = title if title[1:2].isupper() or re.search(r"\d", title.split()[0]) else title[0].lower() + title[1:]
-    return [f"What is {name}{place}?", f"How do I use {name}{place}?"]
+    is_or_are = "are" if re.search(r"[^s]s$", name) else "is"
+    return [f"What {is_or_are} {name}{place}?", f"How do I use {name}{place}?"]
 
 
 def labelled_pairs(passage: Passage) -> Iterator[Pair]:

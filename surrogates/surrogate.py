@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from surrogates import bank, freshness, gates, model
 from surrogates.bank import BankAnswer, View
 from surrogates.confidence import Features
+from surrogates.remembering import remember
 from surrogates.wording import Rarity, content
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class Surrogate:
     """Instant answers over one library, in the thread that made it. Follows the bank, the library and the trained model by itself."""
 
     def __init__(self, library: Library) -> None:
+        remember(library)
         self.library = library
         self.view = View()
         self.rarity = Rarity.of([])

@@ -22,6 +22,7 @@ from surrogates.extract import extract
 from surrogates.filter import Tally, finds_its_passage, instructs_the_model, reason_to_drop, without_repeats
 from surrogates.model import current
 from surrogates.pairs import Pair
+from surrogates.remembering import remember
 from surrogates.wording import Rarity, words
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ LEAST_WORDS = 12
 """The engine is not asked about passages that say less."""
 Progress = Callable[[str, float], None]
 """Gets (what is being done, in the user's words; share done 0..1)."""
+AHEAD = 50
+"""Passages whose questions are encoded in one go."""
 log = logging.getLogger(__name__)
 
 train = training.train
@@ -82,6 +85,7 @@ def teach(
 
     `complete` runs one request; `teacher` names its model. Raises what `complete` raises; what was kept until then stays.
     """
+    remember(library)
     bank.use_encoder(library)
     freshness.replay(library)
     run = _Run(library, complete, teacher, should_stop or _never, on_progress or _ignore, Rarity.of_library(library.connection))
@@ -154,6 +158,9 @@ def _read_structure(run: _Run, waiting: Sequence[Passage]) -> bool:
     for number, passage in enumerate(chosen):
         if run.should_stop():
             return False
+        if number % AHEAD == 0:
+            ahead = [pair.question for coming in chosen[number : number + AHEAD] for pair in pairs.get(coming.id, [])]
+            run.library.encoder.encode(ahead)
         run.on_progress("reading headings, tables and steps", 0.2 * number / max(1, len(chosen)))
         _record(run, passage, pairs.get(passage.id, []), "", STRUCTURE_VERSION, 0.0, Tally())
     return True

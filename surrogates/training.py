@@ -129,6 +129,7 @@ def _asked(surrogate: Surrogate, chosen: NDArray[np.bool_], settings: TrainSetti
     rows = np.flatnonzero(view.serving & chosen)
     order = np.random.default_rng(settings.seed).permutation(rows)
     seen: set[int] = set()
+    surrogate.library.encoder.encode([*(view.texts[row] for row in order[: 4 * settings.questions]), *OFF_TOPIC])
     for row in order:
         passages = surrogate.passages_of(int(view.answer_ids[row]))
         if passages & seen or should_stop():

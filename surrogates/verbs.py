@@ -22,6 +22,14 @@ switch swap synchronise synchronize take teach test tighten top track train tran
 unblock uninstall unload unlock unmount unpack update upgrade upload use validate vent verify view warm wash wire withdraw write
 zero zoom"""
 PLAIN_VERBS = frozenset(_PLAIN.split())
+# Names as often as verbs at the head of a section: a task only before a word that leads to an object ("Place the pump").
+_ALSO = """
+back balance block boot build call charge check control cut display drive exchange filter fit format grease ground handle heat
+hold home level lift link load lock log mount name order pack park pause place plan position power probe program purge record
+release report request reset resume return review save scan schedule service shut store supply switch swap test top track train
+transfer transport tune turn type update upgrade wire zero zoom"""
+_ALSO_NAMES = frozenset(_ALSO.split())
+_LEADS_TO_OBJECT = frozenset({"the", "a", "an", "your", "all", "each", "to", "or", "and", "in", "on", "off", "out", "up", "from", "new"})
 
 
 def plain_form(word: str) -> str | None:
@@ -45,7 +53,7 @@ def task(heading: str) -> str | None:
     if len(words) < 2:
         return None
     verb = plain_form(words[0].casefold())
-    if verb is None:
+    if verb is None or (words[0].casefold() in _ALSO_NAMES and words[1].casefold() not in _LEADS_TO_OBJECT):
         return None
     rest = [_also_verb(word, before) for before, word in pairwise(words)]
     return " ".join([verb, *rest])

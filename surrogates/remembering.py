@@ -1,0 +1,66 @@
+"""An encoder that remembers its latest texts: search and surrogate encode one question once, teaching encodes many ahead in batches."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kb.encoder import Encoder
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from kb.library import Library
+
+REMEMBERED = 4_096
+"""Texts kept, 6 MB of vectors."""
+
+
+class Remembering(Encoder):
+    """The same vectors as `inner`, without encoding a text again that was encoded a moment ago. For the one thread of its library."""
+
+    def __init__(self, inner: Encoder) -> None:
+        super().__init__()
+        self._inner = inner
+        self._kept: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
+
+    @property
+    def folder(self) -> Path:
+        """Where the model lies."""
+        return self._inner.folder
+
+    @property
+    def name(self) -> str:
+        """The model's identity."""
+        return self._inner.name
+
+    @property
+    def dimension(self) -> int:
+        """Length of a vector."""
+        return self._inner.dimension
+
+    def encode(self, texts: Sequence[str], on_progress: Callable[[int], None] | None = None) -> NDArray[np.float32]:
+        """Vectors of unit length, [len(texts), dimension]; `on_progress` counts the texts that had to be encoded."""
+        found = {text: self._kept[text] for text in texts if text in self._kept}
+        missing = [text for text in dict.fromkeys(texts) if text not in found]
+        if missing:
+            found.update(zip(missing, self._inner.encode(missing, on_progress), strict=True))
+        self._keep(found)
+        return np.stack([found[text] for text in texts]) if texts else np.zeros((0, self.dimension), np.float32)
+
+    def _keep(self, found: dict[str, NDArray[np.float32]]) -> None:
+        for text, vector in found.items():
+            self._kept[text] = vector
+            self._kept.move_to_end(text)
+        while len(self._kept) > REMEMBERED:
+            self._kept.popitem(last=False)
+
+
+def remember(library: Library) -> None:
+    """Let this library's encoder remember; does nothing the second time."""
+    if not isinstance(library.encoder, Remembering):
+        library.encoder = Remembering(library.encoder)
