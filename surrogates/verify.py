@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from surrogates.gates import negation_agrees, polarity_agrees
 from surrogates.quantities import unsupported
 from surrogates.quotes import Quote
 from surrogates.units import spans
@@ -15,8 +16,8 @@ from surrogates.wording import Rarity, content, words
 if TYPE_CHECKING:
     from kb.records import Passage
 
-SUPPORT_AT_LEAST = 0.75  # idf-weighted share of a sentence's content words that its passage has
-QUOTE_AT_LEAST = 0.5  # least share at which a failed sentence is taken to come from a unit
+SUPPORT_AT_LEAST = 0.85  # idf-weighted share of a sentence's content words in its place and the question; see docs/benchmarks/asking.md
+QUOTE_AT_LEAST = 0.5  # least likeness at which a failed sentence is taken to come from a unit
 ECHO = re.compile(r"^(?:answer|the answer is|excerpt \d+[^:\n]*|question|a|q)\s*:\s*", re.IGNORECASE)
 PROMPT_PARTS = re.compile(r"\n\s*(?:question|excerpt \d+|passage \d+)\b.*", re.IGNORECASE | re.DOTALL)
 REPLACED = "A sentence that the documents do not support was replaced by the passage it came from."
@@ -51,8 +52,7 @@ def tidy(written: str, *, is_finished: bool = True) -> str:
 def verify(written: str, question: str, passages: Sequence[Passage], rarity: Rarity) -> Verified:
     """Keep the sentences of a tidied answer that a passage supports, and replace the others by the unit they came from.
 
-    Supported means: every number, unit and code stands in that passage or in the question, and `SUPPORT_AT_LEAST` of the content words do.
-    The text is empty when nothing is left.
+    `is_supported` says what is. The text is empty when nothing is left.
     """
     lines: list[str] = []
     quotes: list[Quote] = []
@@ -63,7 +63,7 @@ def verify(written: str, question: str, passages: Sequence[Passage], rarity: Rar
         if source is None or source.score < QUOTE_AT_LEAST:
             dropped += 1
             continue
-        if not is_supported(sentence, question, source.passage, rarity):
+        if not is_supported(sentence, question, source, rarity):
             replaced += 1
             sentence = source.text
         if sentence not in lines:
@@ -73,12 +73,26 @@ def verify(written: str, question: str, passages: Sequence[Passage], rarity: Rar
     return Verified(_joined(lines), tuple(quotes), replaced, dropped)
 
 
-def is_supported(sentence: str, question: str, passage: Passage, rarity: Rarity) -> bool:
-    """Whether the passage (with its headings) holds the sentence's numbers, units, codes and most of its content words."""
-    source = "\n".join([*passage.heading, passage.text])
-    if unsupported(sentence, f"{source}\n{question}"):
+def is_supported(sentence: str, question: str, source: Quote, rarity: Rarity) -> bool:
+    """Whether the place that a sentence comes from says the same.
+
+    Its numbers, units and codes stand in the passage or the question; it denies what the unit denies and takes the same side (on, off);
+    and nearly all its content words are in the unit, its neighbours, the headings or the question: words from all over the passage,
+    put together anew, say something that the passage does not.
+    """
+    passage = source.passage
+    if unsupported(sentence, "\n".join([*passage.heading, passage.text, question])):
         return False
-    return rarity.share(content(sentence), content(source)) >= SUPPORT_AT_LEAST
+    if not negation_agrees(sentence, source.text) or not polarity_agrees(sentence, source.text, ""):
+        return False
+    near = "\n".join([*passage.heading, _neighbourhood(source), question])
+    return rarity.share(content(sentence), content(near)) >= SUPPORT_AT_LEAST
+
+
+def _neighbourhood(source: Quote) -> str:
+    pieces = spans(source.passage.text)
+    at = next(index for index, span in enumerate(pieces) if span.start == source.start)
+    return source.passage.text[pieces[max(at - 1, 0)].start : pieces[min(at + 1, len(pieces) - 1)].end]
 
 
 def _nearest_unit(sentence: str, passages: Sequence[Passage], rarity: Rarity) -> Quote | None:

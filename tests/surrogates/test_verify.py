@@ -40,16 +40,20 @@ def test_a_sentence_of_the_passage_stays_and_is_quoted() -> None:
         "The relief valve is set to 210 psi at the factory.",
         "Code F-240 reports a clogged return filter.",
         "Replace the return filter every 5000 hours.",
+        "Do not tighten the flange bolts to 85 Nm in a cross pattern.",
+        "Tighten the flange bolts to 85 Nm when code F-204 reports.",
+        "Loosen the flange bolts to 85 Nm in a cross pattern.",
     ],
 )
-def test_a_number_unit_or_code_that_the_passage_lacks_brings_the_quote_instead(wrong: str) -> None:
+def test_what_the_passage_does_not_say_brings_the_quote_instead(wrong: str) -> None:
     verified = check(wrong)
     assert verified.replaced == 1
     assert verified.text in PUMP
 
 
 def test_a_number_of_the_question_may_be_said_again() -> None:
-    assert check("After 600 hours, replace the return filter every 500 hours.", "My pump ran 600 hours, when is the filter due?").replaced == 0
+    question = "My pump ran 600 hours, when is the filter due?"
+    assert check("Your pump ran 600 hours, replace the return filter every 500 hours.", question).replaced == 0
 
 
 def test_an_invented_sentence_is_left_out() -> None:
