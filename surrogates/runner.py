@@ -57,12 +57,12 @@ class Runner:
         self.resources = router.Resources(self.library, Surrogate(self.library), self.scheduler)
 
     def warm_up(self) -> str:
-        """Load encoder and model ahead of the first question; returns what keeps the model from starting, "" when nothing does."""
-        self.library.encoder.encode(["warm up"])
+        """Load encoder and model ahead of the first question; returns what keeps them from starting, "" when nothing does."""
         try:
+            self.library.encoder.encode(["warm up"])
             self.scheduler.warm_up()
         except Exception as error:
-            log.warning("the model does not start: %s", error)
+            log.warning("encoder or model do not start: %s", error)
             return str(error)
         return ""
 

@@ -102,10 +102,12 @@ def follow(home: Path, job_id: int) -> Iterator[jobs.Job]:
     with closing(schema.connect(home)) as connection:
         changes = _Changes(connection)
         seen: jobs.Job | None = None
-        while seen is None or not seen.is_over:
+        while True:
             job = jobs.get(connection, job_id)
             if job != seen:
                 yield job
+            if job.is_over:
+                return
             seen = job
             changes.wait(WATCH_S)
 

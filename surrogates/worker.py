@@ -38,14 +38,16 @@ log = logging.getLogger("surrogates.worker")
 
 
 class Worker:
-    """Runs the jobs of a home while it holds the lease. `sorts` limits it to some threads: a command line that asks runs "questions" alone.
+    """Runs the jobs of a home while it holds the lease: `run` blocks until `stop` is called or the lease is lost.
 
-    `run` blocks until `stop` is called or the lease is lost; `wait_until_ready` tells another thread when jobs are being taken.
+    `sorts` limits it to some threads: a command that asks runs "questions" alone. A `lasting` worker loads encoder and model before the
+    first question comes; one that serves a single command loads what that needs. `failed` is what ended one of its threads.
     """
 
     def __init__(self, home: Path, sorts: tuple[str, ...] = tuple(SORTS), *, lasting: bool = True) -> None:
         self.home = home
         self.sorts = sorts
+        self.lasting = lasting
         self.owner = f"{'worker' if lasting else 'command'}:{os.getpid()}:{uuid.uuid4().hex}"
         self.failed: BaseException | None = None
         self._stopping = threading.Event()
@@ -113,7 +115,7 @@ class Worker:
             from surrogates.runner import Runner
 
             with Runner(self.home, scheduler, lambda: self.is_stopping) as runner:
-                if sort == "questions":
+                if sort == "questions" and self.lasting:
                     self._warm_up(runner)
                 self._run_jobs(runner, SORTS[sort])
         except BaseException as error:
