@@ -118,8 +118,8 @@ def pip(installation: Installation, arguments: Sequence[str | Path], what: str, 
 
 def _show_pip(line: str) -> None:
     """Of pip's many lines, the ones that show a waiting user that it goes on."""
-    download = re.match(r"\s*Downloading (?:\S*/)?([^\s/]+?)(?:\.whl|\.metadata|\.tar\.gz)?(?: \((.+)\))?$", line)
-    if download and download[2] and "MB" in download[2]:
+    download = re.match(r"\s*Downloading (?:\S*/)?([^\s/-]+-[^\s/-]+)\S* \((.+ MB)\)", line)
+    if download:
         print(f"      downloading {download[1]} ({download[2]})", flush=True)
     elif line.startswith("Installing collected packages"):
         print("      installing (this can take some minutes)", flush=True)
