@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from surrogates import bank, freshness, gates, model
+from kb import database
+from surrogates import bank, freshness, gates, model, schema
 from surrogates.bank import BankAnswer, View
 from surrogates.confidence import Features
 from surrogates.remembering import remember
@@ -73,6 +74,7 @@ class Surrogate:
     """Instant answers over one library, in the thread that made it. Follows the bank, the library and the trained model by itself."""
 
     def __init__(self, library: Library) -> None:
+        database.migrate(library.connection, "surrogates", schema.MIGRATIONS)
         remember(library)
         self.library = library
         self.view = View()

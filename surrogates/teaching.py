@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kb.database import transaction
-from surrogates import bank, freshness, structure, training, writing
+from kb.database import migrate, transaction
+from surrogates import bank, freshness, schema, structure, training, writing
 from surrogates.extract import extract
 from surrogates.filter import Tally, finds_its_passage, instructs_the_model, reason_to_drop, without_repeats
 from surrogates.model import current
@@ -85,6 +85,7 @@ def teach(
 
     `complete` runs one request; `teacher` names its model. Raises what `complete` raises; what was kept until then stays.
     """
+    migrate(library.connection, "surrogates", schema.MIGRATIONS)
     remember(library)
     bank.use_encoder(library)
     freshness.replay(library)
@@ -99,6 +100,7 @@ def teach(
 def status(library: Library) -> dict[str, Any]:
     """How far teaching is: passages, pairs by filter, answers by state, engine seconds, the trained model and its certificates."""
     connection = library.connection
+    migrate(connection, "surrogates", schema.MIGRATIONS)
     tally, engine_s, teachers = Tally(), 0.0, Counter[str]()
     for counts, seconds, teacher in connection.execute("SELECT counts, engine_s, teacher FROM taught_passages"):
         tally.add(Tally(**json.loads(counts)))

@@ -70,7 +70,7 @@ def p_value(wrong: int, answered: int, alpha: float) -> float:
     return 1.0 if answered == 0 else float(binom.cdf(wrong, answered, alpha))
 
 
-def test_sequence(labels: Sequence[Label], alpha: float, delta: float) -> tuple[float, int, int] | None:
+def sequence_test(labels: Sequence[Label], alpha: float, delta: float) -> tuple[float, int, int] | None:
     """(threshold, answered, wrong) of the lowest threshold whose whole sequence above it passed; None when not even the first did.
 
     The sequence is fixed ahead by the sorted confidences from the top down, starting where an errorless run could first pass.
@@ -96,7 +96,7 @@ def certificates(labels: Sequence[Label], teacher: str = "") -> list[Certificate
     used = human if enough else list(labels)
     found: list[Certificate] = []
     for level, (alpha, floor) in enumerate(zip(ALPHAS, FLOORS, strict=True), start=1):
-        passed = test_sequence(used, alpha, DELTA / len(ALPHAS))
+        passed = sequence_test(used, alpha, DELTA / len(ALPHAS))
         if passed is None:
             found.append(Certificate(level, _above(floor, found), alpha, DELTA, "none", 0, 0, len(human), teacher))
             continue

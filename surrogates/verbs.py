@@ -30,6 +30,11 @@ release report request reset resume return review save scan schedule service shu
 transfer transport tune turn type update upgrade wire zero zoom"""
 _ALSO_NAMES = frozenset(_ALSO.split())
 _LEADS_TO_OBJECT = frozenset({"the", "a", "an", "your", "all", "each", "to", "or", "and", "in", "on", "off", "out", "up", "from", "new"})
+# After an "-ing" these make a name: filling pressure, operating temperature.
+_PROPERTY = """pressure temperature time speed range height width length depth position point mode current voltage power force torque rate
+frequency interval unit system panel plate bracket bolt screw ring table bench wheel tool tools line lines valve pump fan fluid water oil
+distance angle area condition conditions hours instructions manual principle procedure"""
+_PROPERTIES = frozenset(_PROPERTY.split())
 
 
 def plain_form(word: str) -> str | None:
@@ -54,6 +59,8 @@ def task(heading: str) -> str | None:
         return None
     verb = plain_form(words[0].casefold())
     if verb is None or (words[0].casefold() in _ALSO_NAMES and words[1].casefold() not in _LEADS_TO_OBJECT):
+        return None
+    if words[0].casefold() != verb and words[1].casefold() in _PROPERTIES:
         return None
     rest = [_also_verb(word, before) for before, word in pairwise(words)]
     return " ".join([verb, *rest])
