@@ -27,7 +27,7 @@ MOST_SAVED_TOKENS = 4096
 LEAST_WINDOW_SHARE = 0.08
 """Of a ReLU model's neurons; below that the window would be emptied within a token."""
 _INTERPRETER_BYTES = 42_000_000
-_TOKENIZER_FACTOR = 18
+_TOKENIZER_FACTOR = 20
 """Memory of a loaded vocabulary for each byte of its tokenizer.json, measured on vocabularies of 49k tokens."""
 _SCRATCH_BYTES = 12_000_000
 """What kernels and numpy take for a moment beside the arrays counted here."""
@@ -215,7 +215,7 @@ def _round_robin(layers: tuple[LayerLayout, ...]) -> list[int]:
 def _windowed(model: Model, frame: Plan) -> Plan | None:
     """Every up row in memory and a window of down columns; None when the rows alone do not leave room for a useful window."""
     ups = sum(layer.neurons * layer.part("up").size for layer in model.layers)
-    down = sum(layer.part("down").size for layer in model.layers)  # bytes of a slot in every layer
+    down = sum(layer.stride - layer.part("down").offset for layer in model.layers)  # bytes of a slot in every layer
     left = frame.memory_bytes - _spent(frame) - ups - RUN_BYTES
     slots = min(left // down, model.config.ffn)
     if slots < LEAST_WINDOW_SHARE * model.config.ffn:

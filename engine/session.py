@@ -25,6 +25,7 @@ from engine.sample import Sampler
 from engine.stops import StopStrings
 from engine.tokenizer import TextStream, Tokenizer
 from engine.weights import ResidentWeights
+from engine.window import WindowedFeedForward
 
 OnText = Callable[[str], None]
 ShouldStop = Callable[[], bool]
@@ -54,6 +55,8 @@ class Session:
         self._prefixes = PrefixStore(self.plan.saved_tokens)
 
     def _make_feed_forward(self, file: BundleFile, weights: ResidentWeights, kernels: kernel_library.Kernels) -> FeedForward:
+        if self.plan.strategy == "window":
+            return WindowedFeedForward(file, weights, kernels, self.plan.window_neurons, RUN_BYTES)
         return StreamedFeedForward(file, weights, kernels, self.plan.pinned_tiles, RUN_BYTES, STREAM_DEPTH)
 
     @property

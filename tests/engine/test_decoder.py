@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine import kernels as kernel_library
+from engine import manifest
+from engine.decoder import Decoder, attention
+from engine.ffn import StreamedFeedForward
+from engine.flash import BundleFile
+from engine.kv import KVCache
+from engine.weights import ResidentWeights
+from tests.engine.families import KINDS
+
+TOKENS = list(np.random.default_rng(3).integers(0, 256, 40))
+
+
+def make_decoder(pack: Path, pinned_share: float = 1.0, prefer: str = "native") -> Decoder:
+    found = manifest.load(pack)
+    kernels = kernel_library.load(prefer)  # type: ignore[arg-type]
+    weights = ResidentWeights(pack, found, kernels)
+    file = BundleFile(pack, found, [weights.checksums(number) for number in range(found.config.layers)], kernels)
+    pinned = tuple(int(layer.tiles * pinned_share) for layer in found.layers)
+    return Decoder(found.config, weights, StreamedFeedForward(file, weights, kernels, pinned, 1 << 16, 3), kernels)
+
+
+def logits_of(decoder: Decoder, pieces: list[list[int]]) -> np.ndarray:
+    cache = KVCache(decoder.config, 64)
+    rows = [decoder.logits(decoder.forward(piece, cache)) for piece in pieces]
+    decoder.feed_forward.close()
+    return np.concatenate(rows)
+
+
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_logits_agree_with_transformers(kind: str, half: bool, checkpoint: Callable[..., Path], tmp_path: Path) -> None:
+    import torch
+    import transformers
+
+    from engine.pack import pack
+
+    folder = checkpoint(kind, half)
+    reference = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
+    with torch.no_grad():
+        expected = reference(torch.tensor([TOKENS])).logits[0].numpy()
+    source = folder
+    pack(source, tmp_path / "a.pack", "f16" if half else None)
+    found = logits_of(make_decoder(tmp_path / "a.pack"), [TOKENS])
+    if half:
+        assert np.abs(found - expected).max() < 1e-3
+    else:  # eight-bit weights of a float checkpoint: near, not equal
+        assert np.abs(found - expected).mean() < 0.1 * np.abs(expected).mean()
+    assert np.abs(expected).max() > 0.5
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_pass_and_token_by_token_give_the_same_logits(kind: str, packed: Callable[..., Path]) -> None:
+    whole = logits_of(make_decoder(packed(kind)), [TOKENS])
+    single = logits_of(make_decoder(packed(kind)), [[token] for token in TOKENS])
+    assert np.abs(whole - single).max() < 1e-4
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+@pytest.mark.parametrize("kind", KINDS)
+def test_streamed_layers_give_the_same_logits_as_resident_ones(kind: str, share: float, packed: Callable[..., Path]) -> None:
+    resident = logits_of(make_decoder(packed(kind)), [TOKENS, [5], [6]])
+    streamed = logits_of(make_decoder(packed(kind), share), [TOKENS, [5], [6]])
+    assert np.abs(resident - streamed).max() < 1e-4
+
+
+@pytest.mark.parametrize("format", ["q4", "q8"])
+def test_the_native_library_and_its_twin_agree_on_a_whole_model(format: str, packed: Callable[..., Path]) -> None:
+    pack = packed("llama", False, format)
+    native, twin = (logits_of(make_decoder(pack, 0.5, prefer), [TOKENS]) for prefer in ("native", "twin"))
+    # a last bit more or less in an activation can round its eight-bit value to the neighbour
+    assert np.abs(native - twin).mean() < 0.01 * np.abs(twin).mean()
+
+
+def test_attention_sees_no_later_position() -> None:
+    random = np.random.default_rng(0)
+    query, keys, values = (random.standard_normal(shape).astype(np.float32) for shape in ((3, 4, 8), (2, 5, 8), (2, 5, 8)))
+    before = attention(query, keys, values)
+    keys[:, 4], values[:, 4] = 9.0, 9.0  # only the last of the three queries may see position 4
+    after = attention(query, keys, values)
+    assert np.array_equal(before[:2], after[:2])
+    assert not np.allclose(before[2], after[2])
