@@ -25,7 +25,8 @@ _SPEAKS_OF_THE_TEXT = re.compile(
     re.IGNORECASE,
 )
 _OPENS = re.compile(
-    r"^(?:how|what|where|when|why|which|who|whose|can|could|does|do|did|is|are|was|should|must|may|will|in which|at what|for how|to what)\b"
+    r"^(?:how|what|where|when|why|which|who|whose|can|could|does|do|did|is|are|was|should|must|may|will)\b"
+    r"|^(?:at|in|on|for|to|by|from|with|after|before|under|until|since|of) (?:what|which|how|whom?|when|where)\b"
     r"|^what's\b|^where's\b|^who's\b|^how's\b",
     re.IGNORECASE,
 )

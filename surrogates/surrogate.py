@@ -69,6 +69,11 @@ class _Asked:
     hits: Sequence[Hit]
     words: frozenset[str]
 
+    @property
+    def plain(self) -> frozenset[str]:
+        """The words without codes, which the full-text index spells in its own way."""
+        return frozenset(word for word in self.words if word.isalpha())
+
 
 class Surrogate:
     """Instant answers over one library, in the thread that made it. Follows the bank, the library and the trained model by itself."""
@@ -181,7 +186,7 @@ class Surrogate:
             evidence_rank=1.0 / rank if rank else 0.0,
             evidence_dense=self._evidence_dense(asked, answer),
             evidence_lead=own - max((self.rarity.share(asked.words, words) for words in others), default=0.0),
-            novelty=1.0 - self.rarity.share(asked.words, frozenset(word for word in asked.words if self.rarity.knows(word))),
+            novelty=1.0 - self.rarity.share(asked.plain, frozenset(word for word in asked.plain if self.rarity.knows(word))),
         )
         return Candidate(row, answer, sources, features, evidence)
 

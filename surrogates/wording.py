@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from surrogates.quantities import signature
+
 WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 # Words that carry the grammar of an English question; what is left names things and actions.
 _FUNCTION_WORDS = """
@@ -65,9 +67,10 @@ def words(text: str) -> list[str]:
 
 @lru_cache(maxsize=65536)
 def content(text: str) -> frozenset[str]:
-    """Stems of the words that name things and actions; numbers are left to `quantities`."""
+    """Stems of the words that name things and actions, and codes in one spelling ("E-17" is "e17"); numbers are left to `quantities`."""
     named = (word.removesuffix("'s") for word in words(text) if word not in FUNCTION_WORDS)
-    return frozenset(stem(word) for word in named if len(word) > 1 and not word[0].isdigit())
+    stems = (stem(word) for word in named if len(word) > 1 and not any(character.isdigit() for character in word))
+    return frozenset(stems) | signature(text).codes
 
 
 def language(text: str) -> str | None:

@@ -35,10 +35,16 @@ def _direction(word: str, dimension: int) -> NDArray[np.float64]:
     return np.random.default_rng(seed).standard_normal(dimension)
 
 
+@pytest.fixture(scope="session")
+def word_encoder() -> WordEncoder:
+    """The encoder that needs no model."""
+    return WordEncoder()
+
+
 @pytest.fixture
-def word_library(home: Path) -> Iterator[Library]:
+def word_library(home: Path, word_encoder: WordEncoder) -> Iterator[Library]:
     """An empty library of both rooms' tables over `WordEncoder`."""
-    with Library(home, WordEncoder()) as library:
+    with Library(home, word_encoder) as library:
         database.migrate(library.connection, "surrogates", schema.MIGRATIONS)
         yield library
 
