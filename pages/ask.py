@@ -9,10 +9,12 @@ from pathlib import Path
 import streamlit as st
 
 from pages.elements import answers, frame, text
+from pages.elements.suggestions import suggestions
 from surrogates import chat, service
 from surrogates.question import QuestionRefused, normalise
 
 INPUT = "question"
+REFUSED = "refused-question"
 SHOWN_TURNS = 15
 WHOLE_LIBRARY = "Whole library"
 
@@ -30,6 +32,7 @@ def draw(home: Path) -> None:
             _draw_new(home, collections, bool(documents))
         else:
             _draw_chat(home, connection, chosen)
+    _draw_refusal()
     if asked := st.chat_input("Ask your documents", key=INPUT):
         scope = chosen.collection if chosen else _scope()
         _ask(home, chosen, scope, asked, "auto")
@@ -85,6 +88,14 @@ def _draw_new(home: Path, collections: list[str], has_documents: bool) -> None:
     _draw_suggestions(home)
 
 
+def _draw_refusal() -> None:
+    """Say why the question could not be asked, and put it back into the input to be changed."""
+    if REFUSED in st.session_state:
+        question, why = st.session_state.pop(REFUSED)
+        st.session_state[INPUT] = question
+        st.warning(f"This cannot be asked: {text.as_markdown(why)}.", icon=":material/edit:")
+
+
 def _scope() -> str | None:
     chosen = st.session_state.get("scope", WHOLE_LIBRARY)
     return None if chosen == WHOLE_LIBRARY else str(chosen)
@@ -92,25 +103,13 @@ def _scope() -> str | None:
 
 def _draw_suggestions(home: Path) -> None:
     with frame.data(home) as connection:
-        suggestions = suggested_questions(connection, _scope())
-    if not suggestions:
+        suggested = suggestions(connection, chat.collection_id(connection, _scope()))
+    if not suggested:
         return
     st.caption("Questions to start with, from your documents")
-    for number, suggestion in enumerate(suggestions):
+    for number, suggestion in enumerate(suggested):
         if st.button(text.as_label(suggestion, 110), key=f"suggestion-{number}", icon=":material/arrow_forward:"):
             _ask(home, None, _scope(), suggestion, "auto")
-
-
-def suggested_questions(connection: sqlite3.Connection, collection: str | None, limit: int = 4) -> list[str]:
-    """Questions that the surrogate was taught, else tasks that the documents' own headings name; one a document as far as there are."""
-    collection_id = chat.collection_id(connection, collection)
-    taught = connection.execute(
-        "SELECT min(bank_questions.text) AS text FROM bank_questions JOIN bank_answers ON bank_answers.id = answer_id"
-        " JOIN bank_sources USING (answer_id) WHERE state = 'active' AND (? IS NULL OR collection_id = ?)"
-        " GROUP BY revision_id, bank_questions.source ORDER BY max(bank_answers.id) DESC LIMIT ?",
-        (collection_id, collection_id, limit),
-    ).fetchall()
-    return [str(row["text"]) for row in taught]
 
 
 def _draw_chat(home: Path, connection: sqlite3.Connection, chosen: chat.Chat) -> None:
@@ -151,8 +150,8 @@ def _ask(home: Path, chosen: chat.Chat | None, collection: str | None, question:
     try:
         normalise(question)
     except QuestionRefused as refusal:
-        st.warning(str(refusal).capitalize(), icon=":material/edit:")
-        return
+        st.session_state[REFUSED] = (question, str(refusal))
+        st.rerun()
     with frame.data(home) as connection:
         chat_id = chosen.id if chosen else chat.create(connection, collection)
     service.submit(home, question, collection, route, chat_id)

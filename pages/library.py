@@ -41,7 +41,7 @@ def _draw_empty(home: Path) -> None:
 
 def _draw_adding(home: Path, collections: list[str]) -> None:
     round_number = st.session_state.setdefault("upload-round", 0)
-    known = collections or [uploads.DEFAULT_COLLECTION]
+    known = [uploads.DEFAULT_COLLECTION, *(name for name in collections if name != uploads.DEFAULT_COLLECTION)]
     collection = st.selectbox(
         "Add to collection",
         known,

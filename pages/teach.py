@@ -113,4 +113,5 @@ def _draw_examples(home: Path) -> None:
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.subheader("Some of what is taught", anchor=False)
         st.button("Show others", icon=":material/shuffle:", key="other-examples")
-    taught.draw_examples(random.sample(newest, min(len(newest), taught.EXAMPLES)))
+    with st.container(key="examples"):
+        taught.draw_examples(random.sample(newest, min(len(newest), taught.EXAMPLES)))

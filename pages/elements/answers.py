@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ WAITING_FOR = {
     "ready": "waiting for its turn",
 }
 SNIPPET = 220
+PATIENCE_S = 60.0
 Ask = Callable[[str, service.AskRoute], None]
 
 
@@ -52,6 +54,10 @@ def _draw_running(home: Path, job_id: int) -> bool:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.badge(_doing(job, worker), icon=":material/progress_activity:", color="gray")
         work.draw_stop(home, [job], key=f"stop-{job_id}")
+    if _is_stuck(job, worker):
+        st.warning(f"The answering service does not come up. Its log in {home / 'logs'} says why.", icon=":material/healing:")
+    elif worker.problem:
+        st.warning(f"The language model does not start: {text.as_markdown(worker.problem)}.", icon=":material/memory:")
     return True
 
 
@@ -62,6 +68,11 @@ def _doing(job: jobs.Job, worker: service.WorkerState) -> str:
     if job.state == "running":
         return job.stage or "searching the library"
     return WAITING_FOR[worker.stage]
+
+
+def _is_stuck(job: jobs.Job, worker: service.WorkerState) -> bool:
+    """Whether the worker should long have come up."""
+    return job.state == "queued" and worker.stage in ("off", "starting") and time.time() - job.created_at > PATIENCE_S
 
 
 def _draw_unanswered(turn: chat.Turn, ask: Ask) -> None:

@@ -82,7 +82,7 @@ def _draw_pages(library: Library, place: Place) -> None:
     boxes = tuple(box for box in place.boxes if int(box[0]) == page)
     try:
         image = render.page_image(library, place.revision_id, page, boxes, SCALE)
-    except (KeyError, render.CannotRender) as error:
+    except (KeyError, render.PageNotShown) as error:
         st.warning(f"Page {page} cannot be shown as a picture: {error.args[0]}", icon=":material/image_not_supported:")
         st.html(text.marked_html(place.quote, ""))
         return

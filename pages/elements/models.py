@@ -79,13 +79,24 @@ def _draw_memory(home: Path, now: settings.Settings) -> None:
         width=280,
         help="The model's process never holds more than this. What does not fit is read from the disk while it writes, which is slower.",
     )
-    if least is not None:
-        st.caption(f"This model needs at least {_megabytes(least)}. With more of it in memory it writes faster.")
     wanted = int(given) * MEGABYTE
-    if least is not None and wanted < least:
-        st.error(f"{given:,} MB is too little: give it at least {_megabytes(least)}. The former value is kept.", icon=":material/memory:")
-    elif wanted != now.memory_bytes:
+    try:
+        meaning = models.budget_meaning(now.pack, wanted, now.mode)
+    except models.UnusableModel as error:
+        st.error(f"This cannot be kept: {error}.", icon=":material/memory:")
+        return
+    st.caption(_meaning_words(meaning, least))
+    if wanted != now.memory_bytes:
         _save(home, memory_bytes=wanted)
+
+
+def _meaning_words(meaning: models.BudgetMeaning, least: int | None) -> str:
+    reads = (
+        f"About {text.size(meaning.read_bytes)} are read from the disk for each word that it writes; more memory makes it faster."
+        if meaning.read_bytes
+        else "The whole model stays in memory."
+    )
+    return reads if least is None else f"{reads} The least that it can run in is {_megabytes(least)}."
 
 
 def _least_bytes(pack: Path) -> int | None:

@@ -59,7 +59,9 @@ def size(size_bytes: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them: "0.08 s", "12 s", "4 min", "2 h 10 min"."""
+    """Seconds as people say them: "31 ms", "0.84 s", "12 s", "4 min", "2 h 10 min"."""
+    if seconds < 0.1:
+        return f"{seconds * 1000:.0f} ms"
     if seconds < 10:
         return f"{seconds:.2f} s" if seconds < 1 else f"{seconds:.1f} s"
     if seconds < 90:

@@ -11,12 +11,14 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, FilePayload, Page, sync_playwright
+
+from surrogates import schema, service
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 START_S = 90.0
@@ -133,3 +135,36 @@ def _wait_for_health(address: str, process: subprocess.Popen[bytes], output: Pat
         except (urllib.error.URLError, OSError):
             time.sleep(0.2)
     raise AppDidNotStart(output.read_text(encoding="utf-8", errors="replace")[-2_000:])
+
+
+def upload(page: Page, files: dict[str, bytes]) -> None:
+    """Give files to the library page, as dropping them there does."""
+    payload = [FilePayload(name=name, mimeType="application/octet-stream", buffer=content) for name, content in files.items()]
+    page.locator('[data-testid="stFileUploaderDropzoneInput"]').set_input_files(payload)
+
+
+def ask(page: Page, question: str) -> None:
+    """Type a question and press Enter."""
+    box = page.get_by_placeholder("Ask your documents")
+    box.fill(question)
+    box.press("Enter")
+    page.get_by_test_id("stChatMessage").filter(has_text=question).last.wait_for()
+
+
+def wait_for_worker(app: App) -> None:
+    """Wait until the worker has loaded its models."""
+    until = time.monotonic() + START_S
+    while time.monotonic() < until:
+        with closing(schema.connect(app.home)) as connection:
+            state = service.worker_state(connection)
+        if state.stage == "ready":
+            assert not state.problem, state.problem
+            return
+        time.sleep(0.2)
+    raise AppDidNotStart(f"the worker is {state.stage}; see {app.home / 'logs'}")
+
+
+def engine_process(app: App) -> psutil.Process:
+    """The process that holds the model for this app."""
+    children = psutil.Process(app.process.pid).children(recursive=True)
+    return next(child for child in children if "engine.process" in child.cmdline())

@@ -61,7 +61,9 @@ def test_sizes_are_said_in_powers_of_ten(size: int, said: str) -> None:
     assert text.size(size) == said
 
 
-@pytest.mark.parametrize(("seconds", "said"), [(0.084, "0.08 s"), (6.31, "6.3 s"), (45, "45 s"), (240, "4 min"), (7_800, "2 h 10 min")])
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0.0041, "4 ms"), (0.84, "0.84 s"), (6.31, "6.3 s"), (45, "45 s"), (240, "4 min"), (7_800, "2 h 10 min")]
+)
 def test_durations_are_said_in_the_unit_that_fits(seconds: float, said: str) -> None:
     assert text.duration(seconds) == said
 

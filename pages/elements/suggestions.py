@@ -1,0 +1,45 @@
+"""Questions to start with, drawn from the headings of the library's own documents."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from pathlib import PurePath
+
+from surrogates.structure import clean_title, heading_questions
+
+DOCUMENTS = 8
+TASK = re.compile(r"^How do I \w+ (the|a|an)\b")
+SHORT_TITLE = 5  # words
+
+
+def suggestions(connection: sqlite3.Connection, collection_id: int | None, limit: int = 4) -> list[str]:
+    """At most `limit` questions, taken in turn from the newest documents of the collection (None: of the library).
+
+    A heading that names a task, "Replacing the filter", is asked as one; of others, "Storage", the document is asked what it says.
+    """
+    rows = connection.execute(
+        "SELECT id, name FROM documents WHERE removed_at IS NULL AND (? IS NULL OR collection_id = ?) ORDER BY id DESC LIMIT ?",
+        (collection_id, collection_id, DOCUMENTS),
+    ).fetchall()
+    by_document = [_questions(connection, row["id"], row["name"]) for row in rows]
+    longest = max((len(questions) for questions in by_document), default=0)
+    in_turn = [questions[turn] for turn in range(longest) for questions in by_document if turn < len(questions)]
+    return list(dict.fromkeys(in_turn))[:limit]
+
+
+def _questions(connection: sqlite3.Connection, document_id: int, name: str) -> list[str]:
+    """Tasks first, then topics, each in the document's order."""
+    rows = connection.execute("SELECT heading FROM passages WHERE document_id = ? GROUP BY heading ORDER BY min(ordinal)", (document_id,))
+    headings = [heading for heading in (json.loads(row["heading"]) for row in rows) if len(heading) > 1]
+    titles = [clean_title(heading[-1]) for heading in headings]
+    asked = [question for title in titles for question in heading_questions(title)[:1]]
+    tasks = [question for question in asked if TASK.match(question)]
+    topics = [f"What does “{PurePath(name).stem}” say about {_lower(title)}?" for title in titles if 0 < len(title.split()) <= SHORT_TITLE]
+    return tasks + topics
+
+
+def _lower(title: str) -> str:
+    """A title within a sentence: abbreviations and codes keep their capitals."""
+    return title if title[1:2].isupper() or any(character.isdigit() for character in title) else title[:1].lower() + title[1:]
