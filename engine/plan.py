@@ -26,8 +26,8 @@ WANTED_SAVED_TOKENS = 512
 MOST_SAVED_TOKENS = 4096
 LEAST_WINDOW_SHARE = 0.08
 """Of a ReLU model's neurons; below that the window would be emptied within a token."""
-_INTERPRETER_BYTES = 42_000_000
-_TOKENIZER_FACTOR = 20
+_INTERPRETER_BYTES = 46_000_000
+_TOKENIZER_FACTOR = 18
 """Memory of a loaded vocabulary for each byte of its tokenizer.json, measured on vocabularies of 49k tokens."""
 _SCRATCH_BYTES = 12_000_000
 """What kernels and numpy take for a moment beside the arrays counted here."""
@@ -91,12 +91,12 @@ def plan(pack: Path, memory_bytes: int, mode: Mode = "exact") -> Plan:
     return plan_model(model_of(manifests.load(pack)), memory_bytes, mode)
 
 
-def plan_model(model: Model, memory_bytes: int, mode: Mode, pin: bool = True, process_bytes: int | None = None) -> Plan:
-    """As `plan`; `process_bytes` is what the process holds before it loads weights (None: estimated).
+def plan_model(model: Model, memory_bytes: int, mode: Mode, pin: bool = True, process_bytes: int = 0) -> Plan:
+    """As `plan`; `process_bytes` is what the process holds before it loads weights, where that is more than estimated.
 
     Without `pin` no tile stays in memory, whatever the budget.
     """
-    process = process_bytes or estimated_process_bytes(model)
+    process = max(process_bytes, estimated_process_bytes(model))
     least = _spent(_frame(model, process, LEAST_PREFILL_TOKENS, LEAST_CONTEXT, 0))
     if least > memory_bytes:
         raise BudgetTooSmall(least, memory_bytes)

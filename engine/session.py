@@ -196,9 +196,8 @@ class _Answer:
         self._counts = self._session.take_counts()
         if not self._stops.found:
             self._show(self._stream.flush())
-            if not self._stops.found:
-                self._emit(self._stops.flush())
-        return finish
+            self._emit(self._stops.flush())
+        return "stop" if self._stops.found else finish
 
     def _note_token(self) -> None:
         """The end token counts too: it took as long as any other."""
