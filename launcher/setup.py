@@ -18,8 +18,8 @@ from launcher.steps import Step
 
 NEEDED_BYTES = 4_000_000_000
 ZIG = "ziglang==0.17.1"
-COMPILERS = ("cc", "gcc", "clang", "cl")
 CHECK_MEMORY = "400MB"
+SLOWER = "FlashKB works without it, but written answers take longer."
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def plan(installation: Installation, options: Options) -> list[Step]:
     root = installation.root
     packages = _digest([root / "requirements.txt"])
     pins = " ".join(model.sha256 for model in models.MODELS)
-    native = _digest(sorted((root / "engine" / "native").glob("**/*.[chp]*")))
+    native = _digest(path for folder in ("engine/native", "engine/native/src") for path in sorted((root / folder).glob("*.*")))
     pack = f"{models.LANGUAGE_MODEL.sha256} layout {pack_layout(root)}"
     ladder = [
         Step("environment", "Python environment", "1", lambda: _environment(installation), lambda: _runs(installation.python)),
@@ -106,7 +106,7 @@ def plan(installation: Installation, options: Options) -> list[Step]:
             lambda: models.obtain(installation, options.bundle and options.bundle / "models"),
             lambda: models.present(installation),
         ),
-        Step("native", "Native library", native, lambda: _native(installation, options), needed=False),
+        Step("native", "Native library", native, lambda: _native(installation, options), lambda: _is_built(root), needed=False),
         Step("pack", "Packing the language model", pack, lambda: _pack(installation), (installation.pack / "manifest.json").is_file),
         Step("check", "Self-check", f"{packages} {pins} {native} {pack}", lambda: _check(installation)),
     ]
@@ -198,13 +198,22 @@ def _test_packages(installation: Installation, options: Options) -> None:
 
 
 def _native(installation: Installation, options: Options) -> None:
-    """Compile with the system's compiler, else with the one that a wheel carries."""
+    """Compile with the system's compiler; where that gives no library, with the compiler that a wheel carries."""
+    build: list[str | Path] = [installation.python, "-m", "engine.native.build"]
     try:
-        if not any(shutil.which(name) for name in COMPILERS):
+        call(installation, build, "Compiling")
+        if not _is_built(installation.root):
+            print("      no C compiler found; fetching one (90 MB)", flush=True)
             pip(installation, ["install", ZIG], "Installing a compiler", options.wheels)
-        call(installation, [installation.python, "-m", "engine.native.build"], "Compiling")
+            call(installation, build, "Compiling")
     except SetupFailed as problem:
-        raise SetupFailed(f"{problem}\nFlashKB works without it, but written answers take longer.") from problem
+        raise SetupFailed(f"{problem}\n{SLOWER}") from problem
+    if not _is_built(installation.root):
+        raise SetupFailed(f"The native library could not be compiled; {installation.log} says why.\n{SLOWER}")
+
+
+def _is_built(root: Path) -> bool:
+    return any((root / "engine" / "native" / "build").glob("*/flashkb-*"))
 
 
 def _pack(installation: Installation) -> None:
