@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +11,7 @@ from engine.ffn import FeedForward
 from engine.formats import Floats
 from engine.kernels import Kernels
 from engine.kv import KVCache
+from engine.native.layers import native_layers
 from engine.source import Matrix
 from engine.weights import ResidentWeights
 
@@ -24,14 +24,9 @@ class Norm:
     bias: Floats | None
     epsilon: float
 
-    def __call__(self, x: Floats) -> Floats:
+    def __call__(self, kernels: Kernels, x: Floats) -> Floats:
         """x [n, hidden] -> [n, hidden]."""
-        if self.bias is None:
-            scale = 1.0 / np.sqrt(np.einsum("nd,nd->n", x, x) / x.shape[1] + self.epsilon)
-            return np.asarray(x * scale[:, None].astype(np.float32) * self.weight)
-        centred = x - x.mean(axis=1, keepdims=True)
-        variance = np.einsum("nd,nd->n", centred, centred) / x.shape[1]
-        return np.asarray(centred / np.sqrt(variance + self.epsilon)[:, None].astype(np.float32) * self.weight + self.bias)
+        return kernels.normalise(x, self.weight, self.bias, self.epsilon)
 
 
 @dataclass(frozen=True)
@@ -72,6 +67,7 @@ class Decoder:
         self._final_norm = self._norm("final_norm")
         self._head = Projection(weights.matrix("embedding.weight" if config.tied else "head.weight"), weights.vector("head.bias"))
         self._frequencies = weights.vector("rope.frequencies")  # [head_dim / 2]
+        self._whole = native_layers(kernels, config, self._layers, feed_forward.resident())
 
     def _norm(self, name: str) -> Norm:
         return Norm(self._weights.required(f"{name}.weight"), self._weights.vector(f"{name}.bias"), self.config.norm_epsilon)
@@ -95,13 +91,18 @@ class Decoder:
         """Run `tokens` behind those in `cache`, which then holds them too; returns the last hidden states [n, hidden], normed."""
         first = len(cache.tokens)
         x = self._embed(tokens, first)  # [n, hidden]
-        rotation = self._rotation(first, len(tokens))
-        for number, layer in enumerate(self._layers):
-            x = x + self._attend(number, layer, layer.attention_norm(x), cache, first, rotation)
-            down = self.feed_forward(number, layer.ffn_norm(x))
-            x = x + (down if layer.down_bias is None else down + layer.down_bias)
+        x = self._step_by_step(x, cache, first) if self._whole is None else self._whole.forward(x, cache, self._frequencies)
         cache.tokens.extend(tokens)
-        return self._final_norm(x)
+        return self._final_norm(self._kernels, x)
+
+    def _step_by_step(self, x: Floats, cache: KVCache, first: int) -> Floats:
+        """The layers by kernels one after the other: the same bits as `LayerStack` gives in one call."""
+        rotation = self._rotation(first, len(x))
+        for number, layer in enumerate(self._layers):
+            x = x + self._attend(number, layer, layer.attention_norm(self._kernels, x), cache, first, rotation)
+            down = self.feed_forward(number, layer.ffn_norm(self._kernels, x))
+            x = x + (down if layer.down_bias is None else down + layer.down_bias)
+        return x
 
     def logits(self, hidden: Floats) -> Floats:
         """hidden [n, hidden] -> [n, vocabulary]."""
@@ -133,7 +134,7 @@ class Decoder:
         keys, values = cache.keys[number], cache.values[number]  # [kv_heads, capacity, head_dim]
         keys[:, first:end] = key.swapaxes(0, 1)
         values[:, first:end] = value.swapaxes(0, 1)
-        mixed = attention(query, keys[:, :end], values[:, :end])
+        mixed = self._kernels.attention(query, keys[:, :end], values[:, :end])
         return layer.output(self._kernels, mixed.reshape(count, -1))
 
 
@@ -142,20 +143,3 @@ def _rotate(x: Floats, cosine: Floats, sine: Floats) -> Floats:
     half = x.shape[2] // 2
     left, right = x[:, :, :half], x[:, :, half:]
     return np.concatenate([left * cosine - right * sine, right * cosine + left * sine], axis=2)
-
-
-def attention(query: Floats, keys: Floats, values: Floats) -> Floats:
-    """Causal attention of the last n positions: query [n, heads, dim], keys and values [kv_heads, length, dim] -> [n, heads, dim]."""
-    count, heads, dim = query.shape
-    groups, length = keys.shape[:2]
-    grouped = query.reshape(count, groups, heads // groups, dim).transpose(1, 2, 0, 3).reshape(groups, -1, dim)  # [kv, share * n, dim]
-    scores: Floats = grouped @ keys.swapaxes(1, 2)  # [kv, share * n, length]
-    scores *= 1.0 / math.sqrt(dim)
-    if count > 1:
-        future = np.arange(length) > np.arange(length - count, length)[:, None]  # [n, length]
-        scores.reshape(groups, -1, count, length)[:, :, future] = -np.inf
-    scores -= scores.max(axis=2, keepdims=True)
-    np.exp(scores, out=scores)
-    scores /= scores.sum(axis=2, keepdims=True)
-    mixed = (scores @ values).reshape(groups, heads // groups, count, dim)
-    return np.asarray(mixed.transpose(2, 0, 1, 3).reshape(count, heads, dim), np.float32)

@@ -21,6 +21,10 @@ class FeedForward(Protocol):
         """x [n, hidden] -> [n, hidden], the down bias not yet added. Layers come in order, from the first to the last."""
         ...
 
+    def resident(self) -> list[Neurons] | None:
+        """The neurons of every layer where all are in memory for good, None where some are read."""
+        ...
+
     def take_counts(self) -> ReadCounts:
         """What was read since the last call."""
         ...
@@ -46,9 +50,7 @@ class Neurons:
         if self.gate is None:
             return np.maximum(up, 0.0, out=up)
         gate = kernels.matmul(self.layout.part("gate").format, self.gate, x)
-        with np.errstate(over="ignore"):  # exp overflows to infinity where silu is 0
-            up *= gate / (1.0 + np.exp(-gate))
-        return up
+        return kernels.silu_product(up, gate)
 
     def contribute(self, kernels: Kernels, x: Floats) -> Floats:
         """x [n, hidden] -> these neurons' part of the FFN's output, [n, hidden]."""
@@ -133,6 +135,11 @@ class StreamedFeedForward:
                 for neurons in neurons_of_run(self._file.layers[layer], run, tiles, self._up_biases[layer]):
                     total += neurons.contribute(self._kernels, x)
         return total
+
+    def resident(self) -> list[Neurons] | None:
+        """See `FeedForward`."""
+        held = [neurons for neurons in self.pinned if neurons is not None]
+        return held if self._stream is None else None
 
     def take_counts(self) -> ReadCounts:
         """See `FeedForward`."""

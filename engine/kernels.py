@@ -51,6 +51,21 @@ class Kernels(Protocol):
         """
         ...
 
+    def normalise(self, x: Floats, weight: Floats, bias: Floats | None, epsilon: float) -> Floats:
+        """Each row of x [n, columns] normed: RMS norm without `bias`, layer norm with it."""
+        ...
+
+    def silu_product(self, up: Floats, gate: Floats) -> Floats:
+        """up * gate / (1 + exp(-gate)), both [n, neurons]."""
+        ...
+
+    def attention(self, query: Floats, keys: Floats, values: Floats) -> Floats:
+        """Causal attention of a sequence's last n positions.
+
+        query [n, heads, dim]; keys and values [kv_heads, length, dim], a view of a larger cache allowed; -> [n, heads, dim].
+        """
+        ...
+
     def open_direct(self, path: Path) -> WeightFile:
         """Open for `read_batch`, past the page cache where the system and the file system have direct I/O, plainly elsewhere."""
         ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from ctypes import c_char_p, c_int, c_int64, c_void_p
+from ctypes import c_char_p, c_double, c_int, c_int64, c_void_p
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,10 @@ _SIGNATURES = {
     "fk_set_threads": (c_int, (c_int,)),
     "fk_matmul": (c_int, (c_int, c_void_p, c_int64, c_int64, c_int64, c_void_p, c_int64, c_int64, c_void_p, c_int64)),
     "fk_weighted_sum": (c_int, (c_int, c_void_p, c_int64, c_int64, c_int64, c_void_p, c_int64, c_int64, c_void_p, c_int64)),
-    "fk_layers": (c_int, (c_void_p, c_void_p, c_int64, c_int64, c_int, c_void_p, c_int64, c_void_p, c_int64, c_void_p, c_void_p)),
+    "fk_layers": (c_int, (c_void_p, c_void_p, c_int64, c_void_p, c_int64, c_void_p, c_int64, c_void_p, c_void_p)),
+    "fk_normalise": (c_int, (c_void_p, c_int64, c_int64, c_void_p, c_void_p, c_double, c_void_p)),
+    "fk_attention": (c_int, (c_void_p, c_int64, c_int64, c_int64, c_int64, c_void_p, c_void_p, c_int64, c_int64, c_void_p)),
+    "fk_silu": (c_int, (c_void_p, c_void_p, c_int64, c_int64)),
     "fk_open": (c_int, (c_char_p, c_int, c_void_p, c_void_p, c_void_p)),
     "fk_close": (None, (c_void_p,)),
     "fk_read_batch": (c_int, (c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_int64, c_void_p, c_void_p)),
@@ -102,6 +105,30 @@ class Native:
         check_result(
             self.library.fk_weighted_sum(code, weights.ctypes.data, rows, stride, columns, given, n, rows, out.ctypes.data, columns)
         )
+        return out
+
+    def normalise(self, x: Floats, weight: Floats, bias: Floats | None, epsilon: float) -> Floats:
+        x, weight = np.ascontiguousarray(x, np.float32), np.ascontiguousarray(weight, np.float32)
+        out = np.empty_like(x)
+        shift = None if bias is None else np.ascontiguousarray(bias, np.float32)
+        given = None if shift is None else shift.ctypes.data
+        self.library.fk_normalise(x.ctypes.data, *x.shape, weight.ctypes.data, given, epsilon, out.ctypes.data)
+        return out
+
+    def silu_product(self, up: Floats, gate: Floats) -> Floats:
+        out, gate = np.array(up, np.float32, order="C"), np.ascontiguousarray(gate, np.float32)
+        self.library.fk_silu(out.ctypes.data, gate.ctypes.data, *out.shape)
+        return out
+
+    def attention(self, query: Floats, keys: Floats, values: Floats) -> Floats:
+        query = np.ascontiguousarray(query, np.float32)
+        if keys.strides != values.strides or keys.strides[1:] != (4 * keys.shape[2], 4) or keys.dtype != np.float32:
+            keys, values = np.ascontiguousarray(keys, np.float32), np.ascontiguousarray(values, np.float32)
+        n, heads, dim = query.shape
+        out = np.empty_like(query)
+        capacity, first = keys.strides[0] // (4 * dim), keys.shape[1] - n
+        seen = keys.ctypes.data, values.ctypes.data, capacity
+        self.library.fk_attention(query.ctypes.data, n, heads, keys.shape[0], dim, *seen, first, out.ctypes.data)
         return out
 
     def open_direct(self, path: Path) -> WeightFile:

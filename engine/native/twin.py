@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from pathlib import Path
@@ -94,6 +95,30 @@ class Twin:
             for token in range(coefficients.shape[0]):
                 out[token] += part[token, used] @ rows
         return out
+
+    def normalise(self, x: Floats, weight: Floats, bias: Floats | None, epsilon: float) -> Floats:
+        centred = x if bias is None else x - x.mean(axis=1, keepdims=True)
+        variance = np.square(centred).mean(axis=1, keepdims=True) + np.float32(epsilon)
+        normed = np.asarray(centred / np.sqrt(variance) * weight, np.float32)
+        return normed if bias is None else normed + bias
+
+    def silu_product(self, up: Floats, gate: Floats) -> Floats:
+        with np.errstate(over="ignore"):  # exp overflows to infinity where silu is 0
+            return np.asarray(up * (gate / (np.float32(1) + np.exp(-gate))), np.float32)
+
+    def attention(self, query: Floats, keys: Floats, values: Floats) -> Floats:
+        count, heads, dim = query.shape
+        groups, length = keys.shape[:2]
+        grouped = query.reshape(count, groups, heads // groups, dim).transpose(1, 2, 0, 3).reshape(groups, -1, dim)  # [kv, share * n, dim]
+        scores = grouped @ keys.swapaxes(1, 2) * np.float32(1 / math.sqrt(dim))  # [kv, share * n, length]
+        if count > 1:
+            future = np.arange(length) > np.arange(length - count, length)[:, None]  # [n, length]
+            scores.reshape(groups, -1, count, length)[:, :, future] = -np.inf
+        scores -= scores.max(axis=2, keepdims=True)
+        np.exp(scores, out=scores)
+        scores /= scores.sum(axis=2, keepdims=True)
+        mixed = (scores @ values).reshape(groups, heads // groups, count, dim)
+        return np.asarray(mixed.transpose(2, 0, 1, 3).reshape(count, heads, dim), np.float32)
 
     def open_direct(self, path: Path) -> WeightFile:
         return _PlainFile(path)

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 
 from engine import kernels as kernel_library
 from engine import manifest
-from engine.decoder import Decoder, attention
+from engine.decoder import Decoder
 from engine.ffn import StreamedFeedForward
 from engine.flash import BundleFile
 from engine.kv import KVCache
@@ -79,9 +80,11 @@ def test_the_native_library_and_its_twin_agree_on_a_whole_model(format: str, pac
     assert np.abs(native - twin).mean() < 0.01 * np.abs(twin).mean()
 
 
-def test_attention_sees_no_later_position() -> None:
+@pytest.mark.parametrize("prefer", ["native", "twin"])
+def test_attention_sees_no_later_position(prefer: Literal["native", "twin"]) -> None:
     random = np.random.default_rng(0)
     query, keys, values = (random.standard_normal(shape).astype(np.float32) for shape in ((3, 4, 8), (2, 5, 8), (2, 5, 8)))
+    attention = kernel_library.load(prefer).attention
     before = attention(query, keys, values)
     keys[:, 4], values[:, 4] = 9.0, 9.0  # only the last of the three queries may see position 4
     after = attention(query, keys, values)

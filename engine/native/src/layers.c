@@ -1,0 +1,235 @@
+/* Whole transformer layers in one call: norm, projections, rotary embedding, attention over the cache, feed-forward. */
+#include <math.h>
+#include <string.h>
+
+#include "flashkb.h"
+
+enum { TOKENS_AT_ONCE = 64 }; /* bounds the scratch memory of a long prompt */
+
+/* The shape of a model. `rotation` is [positions][cosines, sines of head_dim / 2] for the tokens of the call, NULL where positions are
+   learned. Keys and values are float32 [layers][kv_heads][capacity][head_dim]. */
+typedef struct {
+    int64_t hidden, heads, kv_heads, head_dim, ffn, capacity;
+    double epsilon;
+} shape_t;
+
+typedef struct {
+    const float *attention_norm, *attention_norm_bias, *ffn_norm, *ffn_norm_bias;
+    matrix_t query, key, value, output;
+    matrix_t up, gate, down; /* gate.data NULL: relu */
+    const float *down_bias;
+    int64_t down_is_neuron_major;
+} layer_t;
+
+typedef struct {
+    const float *x, *weight, *bias;
+    float *out;
+    int64_t width;
+    double epsilon;
+} norm_job_t;
+
+static double sum_of(const float *x, int64_t count) {
+    double lane[8] = {0}, sum = 0;
+    for (int64_t i = 0; i < count; i++) lane[i % 8] += x[i];
+    for (int i = 0; i < 8; i++) sum += lane[i];
+    return sum;
+}
+
+static double squares_of(const float *x, int64_t count, float mean) {
+    float lane[16] = {0};
+    double sum = 0;
+    int64_t i = 0;
+    for (; i + 16 <= count; i += 16)
+        for (int k = 0; k < 16; k++) lane[k] += (x[i + k] - mean) * (x[i + k] - mean);
+    for (; i < count; i++) lane[i % 16] += (x[i] - mean) * (x[i] - mean);
+    for (int k = 0; k < 16; k++) sum += lane[k];
+    return sum;
+}
+
+/* RMS norm, or layer norm where there is a bias. */
+static void norm_piece(void *context, int64_t first, int64_t last) {
+    norm_job_t *job = context;
+    int64_t width = job->width;
+    const float *weight = job->weight, *bias = job->bias;
+    for (int64_t t = first; t < last; t++) {
+        const float *x = job->x + t * width;
+        float *out = job->out + t * width, mean = bias ? (float)(sum_of(x, width) / (double)width) : 0.0f;
+        float scale = (float)(1.0 / sqrt(squares_of(x, width, mean) / (double)width + job->epsilon));
+        if (bias)
+            for (int64_t i = 0; i < width; i++) out[i] = (x[i] - mean) * scale * weight[i] + bias[i];
+        else
+            for (int64_t i = 0; i < width; i++) out[i] = x[i] * scale * weight[i];
+    }
+}
+
+static void normalise(const float *x, int64_t n, int64_t width, const float *weight, const float *bias, double epsilon, float *out) {
+    norm_job_t job = {x, weight, bias, out, width, epsilon};
+    fk_pool_run(norm_piece, &job, n, 4);
+}
+
+typedef struct {
+    const shape_t *shape;
+    const float *rotation;
+    float *query, *key, *value, *mixed;
+    float *keys, *values; /* of this layer */
+    int64_t first;        /* position of token 0 */
+} attention_job_t;
+
+static void rotate(float *head, const float *rotation, int64_t dim) {
+    int64_t half = dim / 2;
+    for (int64_t i = 0; i < half; i++) {
+        float left = head[i], right = head[i + half], cosine = rotation[i], sine = rotation[i + half];
+        head[i] = left * cosine - right * sine;
+        head[i + half] = right * cosine + left * sine;
+    }
+}
+
+/* Rotate the queries and keys of tokens and put keys and values into the cache. */
+static void store_piece(void *context, int64_t first, int64_t last) {
+    attention_job_t *job = context;
+    const shape_t *s = job->shape;
+    size_t bytes = (size_t)s->head_dim * sizeof(float);
+    for (int64_t t = first; t < last; t++) {
+        const float *rotation = job->rotation ? job->rotation + t * s->head_dim : NULL;
+        for (int64_t h = 0; rotation && h < s->heads; h++) rotate(job->query + (t * s->heads + h) * s->head_dim, rotation, s->head_dim);
+        for (int64_t h = 0; h < s->kv_heads; h++) {
+            float *key = job->key + (t * s->kv_heads + h) * s->head_dim;
+            int64_t place = (h * s->capacity + job->first + t) * s->head_dim;
+            if (rotation) rotate(key, rotation, s->head_dim);
+            memcpy(job->keys + place, key, bytes);
+            memcpy(job->values + place, job->value + (t * s->kv_heads + h) * s->head_dim, bytes);
+        }
+    }
+}
+
+/* A piece is one head of one token. */
+static void attend_piece(void *context, int64_t first, int64_t last) {
+    attention_job_t *job = context;
+    const shape_t *s = job->shape;
+    float scale = (float)(1.0 / sqrt((double)s->head_dim));
+    for (int64_t i = first; i < last; i++) {
+        int64_t t = i / s->heads, group = i % s->heads / (s->heads / s->kv_heads), place = group * s->capacity * s->head_dim;
+        fk_kernels()->attend(job->query + i * s->head_dim, job->keys + place, job->values + place, job->first + t + 1, s->head_dim, scale,
+                             job->mixed + i * s->head_dim);
+    }
+}
+
+/* A short cache is not worth sharing out. */
+static void attend_all(attention_job_t *job, int64_t n) {
+    int64_t heads = job->shape->heads;
+    fk_pool_run(attend_piece, job, n * heads, n == 1 && job->first < 64 ? heads : 1);
+}
+
+static void add_to(float *x, const float *y, const float *bias, int64_t n, int64_t width) {
+    for (int64_t t = 0; t < n; t++)
+        for (int64_t i = 0; i < width; i++) x[t * width + i] += bias ? y[t * width + i] + bias[i] : y[t * width + i];
+}
+
+/* Floats of scratch that tokens need: two of hidden width, then the larger of attention's and the feed-forward's. */
+static int64_t token_floats(const shape_t *s) {
+    int64_t attention = 2 * s->heads * s->head_dim + 2 * s->kv_heads * s->head_dim, ffn = 2 * s->ffn;
+    return 2 * s->hidden + (attention > ffn ? attention : ffn);
+}
+
+/* x [n][hidden] += attention; n at most TOKENS_AT_ONCE. */
+static int attention_block(const shape_t *s, const layer_t *layer, float *x, int64_t n, const float *rotation, int64_t first, float *keys,
+                           float *values, float *scratch) {
+    int64_t wide = s->heads * s->head_dim, narrow = s->kv_heads * s->head_dim;
+    float *normed = scratch, *out = normed + n * s->hidden, *query = out + n * s->hidden, *mixed = query + n * wide;
+    float *key = mixed + n * wide, *value = key + n * narrow;
+    attention_job_t job = {s, rotation, query, key, value, mixed, keys, values, first};
+    product_t inputs[] = {{&layer->query, query, wide}, {&layer->key, key, narrow}, {&layer->value, value, narrow}};
+    product_t output = {&layer->output, out, s->hidden};
+    normalise(x, n, s->hidden, layer->attention_norm, layer->attention_norm_bias, s->epsilon, normed);
+    int failed = fk_products(inputs, 3, normed, n, s->hidden);
+    if (failed) return failed;
+    fk_pool_run(store_piece, &job, n, 8);
+    attend_all(&job, n);
+    failed = fk_products(&output, 1, mixed, n, wide);
+    if (!failed) add_to(x, out, NULL, n, s->hidden);
+    return failed;
+}
+
+typedef struct {
+    float *up;
+    const float *gate;
+    int64_t width;
+} activation_job_t;
+
+static void activate_piece(void *context, int64_t first, int64_t last) {
+    activation_job_t *job = context;
+    float *up = job->up + first * job->width;
+    int64_t count = (last - first) * job->width;
+    if (job->gate) fk_kernels()->silu(up, job->gate + first * job->width, count);
+    else
+        for (int64_t i = 0; i < count; i++) up[i] = up[i] < 0 ? 0 : up[i];
+}
+
+/* x [n][hidden] += feed-forward; n at most TOKENS_AT_ONCE. */
+static int feed_forward_block(const shape_t *s, const layer_t *layer, float *x, int64_t n, float *scratch) {
+    int64_t neurons = layer->up.rows;
+    float *normed = scratch, *out = normed + n * s->hidden, *up = out + n * s->hidden, *gate = up + n * neurons;
+    product_t inputs[] = {{&layer->up, up, neurons}, {&layer->gate, gate, neurons}}, output = {&layer->down, out, s->hidden};
+    activation_job_t job = {up, layer->gate.data ? gate : NULL, neurons};
+    normalise(x, n, s->hidden, layer->ffn_norm, layer->ffn_norm_bias, s->epsilon, normed);
+    int failed = fk_products(inputs, layer->gate.data ? 2 : 1, normed, n, s->hidden);
+    if (failed) return failed;
+    fk_pool_run(activate_piece, &job, n, 1);
+    failed = layer->down_is_neuron_major ? fk_row_sums(&layer->down, up, n, neurons, out, s->hidden) : fk_products(&output, 1, up, n, neurons);
+    if (!failed) add_to(x, out, layer->down_bias, n, s->hidden);
+    return failed;
+}
+
+/* x [n][hidden] through all layers; their keys and values go to the cache at positions first, first + 1, ... `shape.ffn` is the most neurons
+   that a layer has. */
+FK_EXPORT int fk_layers(const shape_t *shape, const layer_t *layers, int64_t count, float *x, int64_t n, const float *rotation, int64_t first,
+                        float *keys, float *values) {
+    if (n < 0 || first < 0 || first + n > shape->capacity) return FK_BAD_ARGUMENT;
+    int64_t cache_layer = shape->kv_heads * shape->capacity * shape->head_dim, failed = FK_OK;
+    int64_t block = n < TOKENS_AT_ONCE ? n : TOKENS_AT_ONCE;
+    fk_call_lock();
+    float *scratch = fk_scratch(SCRATCH_TOKEN, (size_t)(block * token_floats(shape)) * sizeof(float));
+    if (!scratch) failed = FK_NO_MEMORY;
+    for (int64_t l = 0; l < count && !failed; l++) {
+        for (int64_t t = 0; t < n && !failed; t += block) {
+            int64_t here = n - t < block ? n - t : block;
+            float *at = x + t * shape->hidden;
+            failed = attention_block(shape, &layers[l], at, here, rotation ? rotation + t * shape->head_dim : NULL, first + t,
+                                     keys + l * cache_layer, values + l * cache_layer, scratch);
+            if (!failed) failed = feed_forward_block(shape, &layers[l], at, here, scratch);
+        }
+    }
+    fk_call_unlock();
+    return (int)failed;
+}
+
+/* The steps of a layer one by one, for feed-forwards that are not all in memory: the same bits as fk_layers gives. */
+FK_EXPORT int fk_normalise(const float *x, int64_t n, int64_t width, const float *weight, const float *bias, double epsilon, float *out) {
+    fk_call_lock();
+    normalise(x, n, width, weight, bias, epsilon, out);
+    fk_call_unlock();
+    return FK_OK;
+}
+
+/* query, out [n][heads][dim]; keys and values of the whole sequence, `capacity` positions from one key head to the next. */
+FK_EXPORT int fk_attention(const float *query, int64_t n, int64_t heads, int64_t kv_heads, int64_t dim, const float *keys,
+                           const float *values, int64_t capacity, int64_t first, float *out) {
+    shape_t shape = {.heads = heads, .kv_heads = kv_heads, .head_dim = dim, .capacity = capacity};
+    attention_job_t job = {.shape = &shape, .mixed = out, .first = first};
+    job.query = (float *)query; /* attend_piece only reads queries, keys and values */
+    job.keys = (float *)keys;
+    job.values = (float *)values;
+    fk_call_lock();
+    attend_all(&job, n);
+    fk_call_unlock();
+    return FK_OK;
+}
+
+/* up [n][width] = up * silu(gate) */
+FK_EXPORT int fk_silu(float *up, const float *gate, int64_t n, int64_t width) {
+    activation_job_t job = {up, gate, width};
+    fk_call_lock();
+    fk_pool_run(activate_piece, &job, n, 1);
+    fk_call_unlock();
+    return FK_OK;
+}
