@@ -63,18 +63,24 @@ def _go_to(chat_id: int | None) -> None:
 def _draw_history(chats: list[chat.Chat], chosen: chat.Chat | None) -> None:
     with st.sidebar:
         st.button("New chat", icon=":material/add_comment:", width="stretch", on_click=_go_to, args=(None,), key="new-chat")
-        if chats:
-            st.caption("Chats")
-        for one in chats:
-            st.button(
-                text.as_label(one.title or "Untitled", 34),
-                key=f"chat-{one.id}",
-                type="secondary" if chosen and one.id == chosen.id else "tertiary",
-                width="stretch",
-                wrap=False,
-                on_click=_go_to,
-                args=(one.id,),
-            )
+        if not chats:
+            return
+        st.caption("Chats")
+        with st.container(gap="xxsmall"):
+            for one in chats:
+                _draw_chat_button(one, chosen)
+
+
+def _draw_chat_button(one: chat.Chat, chosen: chat.Chat | None) -> None:
+    st.button(
+        text.as_label(one.title or "Untitled", 34),
+        key=f"chat-{one.id}",
+        type="secondary" if chosen and one.id == chosen.id else "tertiary",
+        width="stretch",
+        wrap=False,
+        on_click=_go_to,
+        args=(one.id,),
+    )
 
 
 def _draw_new(home: Path, collections: list[str], has_documents: bool) -> None:
@@ -157,3 +163,7 @@ def _ask(home: Path, chosen: chat.Chat | None, collection: str | None, question:
     service.submit(home, question, collection, route, chat_id)
     _go_to(chat_id)
     st.rerun()
+
+
+if __name__ == "__main__":
+    frame.run_app()

@@ -70,3 +70,7 @@ def _draw_documents(home: Path, collections: list[str], held: list[Document]) ->
         chosen = st.pills("Collection", [EVERY_COLLECTION, *collections], default=EVERY_COLLECTION, key="shown-collection")
         shown = held if chosen in (None, EVERY_COLLECTION) else [one for one in held if one.collection == chosen]
     documents.draw(home, shown)
+
+
+if __name__ == "__main__":
+    frame.run_app()

@@ -90,3 +90,7 @@ def _draw_about() -> None:
         "FlashKB is free software (Apache License 2.0). The default model is SmolLM2-135M-Instruct and the encoder all-MiniLM-L6-v2,"
         " both Apache-2.0."
     )
+
+
+if __name__ == "__main__":
+    frame.run_app()

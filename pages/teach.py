@@ -115,3 +115,7 @@ def _draw_examples(home: Path) -> None:
         st.button("Show others", icon=":material/shuffle:", key="other-examples")
     with st.container(key="examples"):
         taught.draw_examples(random.sample(newest, min(len(newest), taught.EXAMPLES)))
+
+
+if __name__ == "__main__":
+    frame.run_app()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import runpy
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from surrogates import schema, service
 POLL_S = 0.4
 WORKER_CHECK_S = 5
 LOGO = Path(__file__).resolve().parent.parent / "logo.svg"
+APP = LOGO.parent.parent / "app.py"
 LINKS = "page-links"
 SAID = "said"
 log = logging.getLogger(__name__)
@@ -28,6 +30,11 @@ STYLE = """<style>
 [data-testid="stStatusWidget"] { display: none; }
 [data-testid="stSidebar"] .stButton button { justify-content: flex-start; text-align: left; }
 </style>"""
+
+
+def run_app() -> None:
+    """Run app.py: Streamlit runs a file of pages/ by itself when its address is the first one opened after a start."""
+    runpy.run_path(str(APP), run_name="__main__")
 
 
 def page(home: Path, draw: Callable[[Path], None], path: str, title: str, icon: str, default: bool = False) -> st.Page:

@@ -23,21 +23,26 @@ def suggestions(connection: sqlite3.Connection, collection_id: int | None, limit
         "SELECT id, name FROM documents WHERE removed_at IS NULL AND (? IS NULL OR collection_id = ?) ORDER BY id DESC LIMIT ?",
         (collection_id, collection_id, DOCUMENTS),
     ).fetchall()
-    by_document = [_questions(connection, row["id"], row["name"]) for row in rows]
-    longest = max((len(questions) for questions in by_document), default=0)
-    in_turn = [questions[turn] for turn in range(longest) for questions in by_document if turn < len(questions)]
-    return list(dict.fromkeys(in_turn))[:limit]
+    by_document = [_tasks_and_topics(connection, row["id"], row["name"]) for row in rows]
+    asked = [*_in_turn([tasks for tasks, _ in by_document]), *_in_turn([topics for _, topics in by_document])]
+    return list(dict.fromkeys(asked))[:limit]
 
 
-def _questions(connection: sqlite3.Connection, document_id: int, name: str) -> list[str]:
-    """Tasks first, then topics, each in the document's order."""
+def _in_turn(groups: list[list[str]]) -> list[str]:
+    """The first of each group, then the second of each, and so on."""
+    longest = max((len(group) for group in groups), default=0)
+    return [group[turn] for turn in range(longest) for group in groups if turn < len(group)]
+
+
+def _tasks_and_topics(connection: sqlite3.Connection, document_id: int, name: str) -> tuple[list[str], list[str]]:
+    """Questions for a document's headings that name tasks, and for its others, each in the document's order."""
     rows = connection.execute("SELECT heading FROM passages WHERE document_id = ? GROUP BY heading ORDER BY min(ordinal)", (document_id,))
     headings = [heading for heading in (json.loads(row["heading"]) for row in rows) if len(heading) > 1]
     titles = [clean_title(heading[-1]) for heading in headings]
     asked = [question for title in titles for question in heading_questions(title)[:1]]
     tasks = [question for question in asked if TASK.match(question)]
     topics = [f"What does “{PurePath(name).stem}” say about {_lower(title)}?" for title in titles if 0 < len(title.split()) <= SHORT_TITLE]
-    return tasks + topics
+    return tasks, topics
 
 
 def _lower(title: str) -> str:

@@ -21,7 +21,8 @@ from playwright.sync_api import Browser, FilePayload, Page, sync_playwright
 from surrogates import schema, service
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-START_S = 90.0
+START_S = 120.0
+PATIENCE_MS = 60_000  # a busy machine is no failure
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge", "msedge")
 PLACES = (
     "C:/Program Files/Google/Chrome/Application/chrome.exe",
@@ -113,7 +114,7 @@ def open_page(opened: Browser, app: App, path: str = "", *, width: int = 1280, d
     """A new window on the app, drawn to its end."""
     context = opened.new_context(viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light")
     page = context.new_page()
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(PATIENCE_MS)
     page.goto(f"{app.address}/{path}")
     page.wait_for_selector('[data-testid="stAppViewContainer"] h1, [data-testid="stAppViewContainer"] h3')
     return page

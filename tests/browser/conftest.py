@@ -6,11 +6,11 @@ import os
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.app import HOW_TO_GET, App, browser, chromium, open_page, running_app
+from tests.browser.app import HOW_TO_GET, PATIENCE_MS, App, browser, chromium, open_page, running_app
 
-pytestmark = pytest.mark.browser
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from tests.browser.app import App, ask, engine_process, open_page, upload, wait_
 
 pytestmark = [pytest.mark.browser, pytest.mark.models]
 Visit = Callable[..., Page]
-ANSWER_MS = 60_000
+ANSWER_MS = 90_000
 COMPRESSOR = b"# Compressor K7\n\n## Receiver\n\nThe safety valve of the compressor K7 receiver opens at 11.3 bar.\n"
 QUESTION = "What is the rated pressure of the HX 300 pump?"
 ROUTE = re.compile(r"(written|declined|sure)$")
