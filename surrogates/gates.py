@@ -218,7 +218,7 @@ def opposite(word: str) -> str | None:
     for table in (_STRICT_PAIRS, _OPPOSITES, _ACTION_PAIRS):
         for line in table.splitlines():
             sides = [side.split() for side in line.split("|")]
-            for mine, other in (sides, sides[::-1]):
+            for mine, other in zip(sides, [*sides[1:], sides[0]], strict=True):
                 if word in mine:
                     return other[min(mine.index(word), len(other) - 1)]
     return None

@@ -78,6 +78,8 @@ def _lines(text: str) -> list[tuple[int, str]]:
 
 def _headed_cells(line: str, headers: set[str]) -> tuple[tuple[str, str], ...]:
     marks = [match for match in _HEADER.finditer(line) if match.group("name") in headers]
+    if not marks:
+        return ()
     ends = [match.start() for match in marks[1:]] + [len(line)]
     return tuple((mark.group("name").strip(), line[mark.end() : end].strip()) for mark, end in zip(marks, ends, strict=True))
 
