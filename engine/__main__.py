@@ -100,9 +100,8 @@ def _pack_path(options: argparse.Namespace) -> Path:
     for path in (given, home / "models" / options.model):
         if (path / MANIFEST).is_file():
             return path
-    raise CorruptPack(
-        f"there is no pack at {given} nor {home / 'models' / options.model}; make one with `python -m engine pack SOURCE OUT`"
-    )
+    known = home / "models"
+    raise CorruptPack(f"there is no pack {options.model!r}, neither as a path nor in {known}; make one with `python -m engine pack`")
 
 
 def _installation() -> Path:

@@ -9,6 +9,7 @@ from engine.generate import Engine
 from engine.request import Mode, Request, Segment
 
 _PROMPT = "The pump draws oil from the tank and presses it through the filter into the cylinder. Check the oil level before every start. "
+_PROMPT_TOKENS = 384
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,9 @@ def measure(pack: Path, memory_bytes: int, mode: Mode, tokens: int, name: str, p
     """One row, after a short run that warms the process up."""
     with Engine(pack, memory_bytes, mode, pin) as engine:
         engine.generate(Request((Segment("Oil."),), max_tokens=2))
-        result = engine.generate(Request((Segment(_PROMPT * 12),), max_tokens=tokens))
+        room = min(_PROMPT_TOKENS, engine.context_tokens - tokens - 8)
+        repeats = max(room // engine.count_tokens(_PROMPT), 1)
+        result = engine.generate(Request((Segment(_PROMPT * repeats),), max_tokens=tokens))
         rate = result.tokens_per_second
         return Row(
             name=name,

@@ -194,22 +194,18 @@ def _filled(model: Model, frame: Plan) -> Plan:
 
 
 def _pinned(model: Model, frame: Plan) -> Plan:
+    """The same share of every layer, rounded down, then one tile more for layer after layer while there is room."""
     left = frame.memory_bytes - _spent(frame)
-    tiles = [0] * len(model.layers)
-    for number in _round_robin(model.layers):
-        if left < model.layers[number].stride:
-            break
-        tiles[number] += 1
-        left -= model.layers[number].stride
+    share = left / sum(layer.size for layer in model.layers)
+    tiles = [int(layer.tiles * share) for layer in model.layers]
+    left -= sum(layer.stride * count for layer, count in zip(model.layers, tiles, strict=True))
+    for number, layer in enumerate(model.layers):
+        if tiles[number] < layer.tiles and layer.stride <= left:
+            tiles[number] += 1
+            left -= layer.stride
     pinned = sum(layer.stride * count for layer, count in zip(model.layers, tiles, strict=True))
     expected = frame.expected_bytes_read_per_token - pinned
     return replace(frame, pinned_bytes=pinned, pinned_tiles=tuple(tiles), expected_bytes_read_per_token=expected)
-
-
-def _round_robin(layers: tuple[LayerLayout, ...]) -> list[int]:
-    """Layer numbers, one tile each in turn, so that every layer pins the same share."""
-    places = [((tile + 1) / layer.tiles, number) for number, layer in enumerate(layers) for tile in range(layer.tiles)]
-    return [number for _, number in sorted(places)]
 
 
 def _windowed(model: Model, frame: Plan) -> Plan | None:
