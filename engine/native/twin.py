@@ -24,7 +24,7 @@ def quantize_activations(x: Floats) -> tuple[Floats, Floats]:
 
     Groups whose largest magnitude is below 1e-30 become zero; a group with a NaN or an infinity gets the scale NaN.
     """
-    groups = x.reshape(x.shape[0], -1, ACTIVATION_GROUP)
+    groups = x.reshape(x.shape[0], x.shape[1] // ACTIVATION_GROUP, ACTIVATION_GROUP)
     with np.errstate(invalid="ignore", over="ignore"):
         largest = np.abs(groups).max(axis=2)  # [n, groups]
         usable = np.isfinite(largest) & (largest >= _TINY)
@@ -141,7 +141,7 @@ def _grouped_product(grid: formats.Grid, quants: Floats, scales: Floats) -> Floa
     rows, columns = grid.quants.shape
     groups = grid.scales.shape[1]
     width = columns // groups
-    activations = quants.reshape(-1, groups, width).transpose(1, 2, 0)  # [groups, width, n]
+    activations = quants.reshape(quants.shape[0], groups, width).transpose(1, 2, 0)  # [groups, width, n]
     integers = grid.quants.reshape(rows, groups, width).transpose(1, 0, 2).astype(np.float32) @ activations  # [groups, rows, n]
     integers *= grid.scales.T[:, :, None]
     if grid.offsets is not None:
