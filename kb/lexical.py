@@ -7,8 +7,8 @@ import sqlite3
 from dataclasses import dataclass
 
 WORD = re.compile(r"\w+", re.UNICODE)
-CODE = re.compile(r"(?<!\w)(?:[A-Za-z]{1,6}[-_./ ]?\d[\w./-]*|\d[\w./-]*[A-Za-z-][\w./-]*|\$\d+|\d+)(?!\w)")
-NAMED_NUMBER = re.compile(r"(?<!\w)([^\W\d_]{3,})\s+(?:no\.?\s*|number\s+|code\s+)?#?(\d{1,5})(?!\w)", re.IGNORECASE)
+CODE = re.compile(r"(?<!\w)(?:[A-Za-z]{1,6}[-_./]?\d[\w./-]*|\d[\w./-]*[A-Za-z-][\w./-]*|\$\d+|\d+)(?!\w)")
+NAMED_NUMBER = re.compile(r"(?<!\w)([^\W\d_]{3,})\s+(?:no\.?\s*|number\s+|code\s+)?#?(\d{1,5})(?![\w-])", re.IGNORECASE)
 MAX_TERMS = 48
 COLUMN_WEIGHTS = (3.0, 1.0)
 """heading, text"""

@@ -36,9 +36,8 @@ def read_pdf(path: Path, limits: ReaderLimits, on_page: Callable[[int, int], Non
         outline = _outline(document)
     empty = tuple(page.number for page in pages if not page.has_text)
     if len(empty) == count:
-        raise UnreadableDocument(
-            f"scanned; {count} {'page' if count == 1 else 'pages'} without text; make it searchable with OCR and add it again"
-        )
+        without = f"{count} {'page' if count == 1 else 'pages'} without text"
+        raise UnreadableDocument(f"scanned; {without}; make it searchable with OCR and add it again", count, empty)
     return Reading("pdf", tuple(blocks_of(pages, outline)), count, empty)
 
 
@@ -52,6 +51,8 @@ def _opened(path: Path) -> Iterator[Any]:
         told = str(error).lower()
         if "password" in told or "security" in told:
             raise UnreadableDocument("the PDF is encrypted; save a copy without a password") from error
+        if "success" in told:  # PDFium finds nothing wrong, but no page either
+            raise UnreadableDocument("the PDF has no pages, or its list of pages is broken; save or print it to PDF again") from error
         raise UnreadableDocument(
             "the PDF is broken and cannot be opened; open it in a PDF viewer and save or print it to PDF again"
         ) from error
