@@ -18,11 +18,11 @@ class UnusableModel(Exception):
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """`licence` is None when none is stated; `least_bytes`, the least memory, is None where it shows only after the download."""
+    """`licence` is None when none is stated. The hub does not tell architecture, parameters and least memory: None before the download."""
 
     name: str
-    architecture: str
-    parameters: int
+    architecture: str | None
+    parameters: int | None
     size_bytes: int
     licence: str | None
     least_bytes: int | None
@@ -65,7 +65,7 @@ def describe_repository(repository: str) -> ModelFacts:
         found = download.describe(repository)
     except (EngineError, OSError) as error:
         raise UnusableModel(str(error)) from error
-    return ModelFacts(found.name, found.architecture, found.parameters, found.size_bytes, found.licence, found.least_bytes)
+    return ModelFacts(found.repository, None, None, found.size_bytes, found.licence, None)
 
 
 def pack_facts(pack: Path) -> ModelFacts:

@@ -104,7 +104,8 @@ def library(home: Path) -> Iterator[Library]:
 def follow(draw: Callable[[], bool], *, running: bool, every_s: float = POLL_S) -> None:
     """Draw, and while work is `running` draw again by itself.
 
-    `draw` returns whether the work still runs; when it ends, the whole page is drawn once more and the polling stops.
+    `draw` returns whether things are as the page shows them, the work still running; when not, the whole page is drawn once more,
+    and the polling stops once nothing runs.
     """
 
     def step() -> None:

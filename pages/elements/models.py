@@ -65,7 +65,11 @@ def _label(pack: Path) -> str:
     except models.UnusableModel as error:
         return f"{pack.stem} (cannot be used: {error})"
     default = ", the default" if pack == settings.default_pack() else ""
-    return f"{facts.name} ({facts.parameters / 1e6:,.0f} million parameters, {text.size(facts.size_bytes)}{default})"
+    return f"{facts.name} ({_parameters(facts)}{text.size(facts.size_bytes)}{default})"
+
+
+def _parameters(facts: models.ModelFacts) -> str:
+    return "" if facts.parameters is None else f"{facts.parameters / 1e6:,.0f} million parameters, "
 
 
 def _draw_memory(home: Path, now: settings.Settings) -> None:
@@ -156,10 +160,10 @@ def _draw_offer(home: Path, kind: str, action: str) -> None:
         return
     facts = found.facts
     with st.container(border=True):
-        st.markdown(f"**{text.as_label(facts.name, 90)}** · {facts.architecture} · {facts.parameters / 1e6:,.0f} million parameters")
-        least = "not known before the download" if facts.least_bytes is None else _megabytes(facts.least_bytes)
+        st.markdown(f"**{text.as_label(facts.name, 90)}** {facts.architecture or ''}")
+        least = "is worked out after the download, before the model is used" if facts.least_bytes is None else _megabytes(facts.least_bytes)
         st.markdown(
-            f"- Size: {text.size(facts.size_bytes)}\n- Least memory: {least}\n"
+            f"- Size: {_parameters(facts)}{text.size(facts.size_bytes)}\n- Least memory: {least}\n"
             f"- Licence: {text.as_label(facts.licence or 'not stated; ask its maker before you use it', 90)}"
         )
         if st.button(action, type="primary", icon=":material/download:", key=f"take-{kind}"):

@@ -74,13 +74,19 @@ def sweep(home: Path) -> None:
 def draw(home: Path) -> None:
     """The list of files that were added since the list was last dismissed; follows them while any is under way."""
     with frame.data(home) as connection:
-        running = any(not job.is_over for job in _listed(connection))
+        waiting = _waiting(_listed(connection))
 
     def step() -> bool:
         with frame.data(home) as connection:
-            return _draw_list(home, _listed(connection))
+            listed = _listed(connection)
+        _draw_list(home, listed)
+        return len(_waiting(listed)) == len(waiting)  # a file that is done changes the page's other parts too
 
-    frame.follow(step, running=running)
+    frame.follow(step, running=bool(waiting))
+
+
+def _waiting(listed: list[jobs.Job]) -> list[jobs.Job]:
+    return [job for job in listed if not job.is_over]
 
 
 def _listed(connection: sqlite3.Connection) -> list[jobs.Job]:
@@ -88,11 +94,10 @@ def _listed(connection: sqlite3.Connection) -> list[jobs.Job]:
     return [job for job in reversed(jobs.listing(connection, ["ingest"], limit=LISTED)) if job.id > dismissed]
 
 
-def _draw_list(home: Path, listed: list[jobs.Job]) -> bool:
-    """Draw the rows; returns whether any file is still under way."""
+def _draw_list(home: Path, listed: list[jobs.Job]) -> None:
     if not listed:
-        return False
-    waiting = [job for job in listed if not job.is_over]
+        return
+    waiting = _waiting(listed)
     if waiting:
         frame.keep_worker(home)
     with st.container(border=True):
@@ -103,7 +108,6 @@ def _draw_list(home: Path, listed: list[jobs.Job]) -> bool:
         if queued:
             st.caption(f"{text.count(queued, 'file')} waiting")
         _draw_outcomes([outcome(job) for job in listed if job.is_over])
-    return bool(waiting)
 
 
 def _draw_head(home: Path, listed: list[jobs.Job], waiting: list[jobs.Job]) -> None:

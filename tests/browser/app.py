@@ -21,7 +21,7 @@ from playwright.sync_api import Browser, FilePayload, Page, sync_playwright
 from surrogates import schema, service
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-START_S = 120.0
+START_S = 240.0
 PATIENCE_MS = 60_000  # a busy machine is no failure
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge", "msedge")
 PLACES = (

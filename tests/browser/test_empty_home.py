@@ -34,7 +34,7 @@ def test_files_that_cannot_be_added_are_named_with_a_reason_until_dismissed(visi
             "old.doc": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1 old",
         },
     )
-    expect(page.get_by_text("refused")).to_have_count(3, timeout=60_000)
+    expect(page.get_by_text("refused")).to_have_count(3, timeout=180_000)
     expect(page.get_by_text("empty.pdf")).to_be_visible()
     expect(page.get_by_text("outside.pdf")).to_be_visible()
     page.reload()

@@ -14,7 +14,7 @@ from tests.browser.app import App, ask, engine_process, open_page, upload, wait_
 
 pytestmark = [pytest.mark.browser, pytest.mark.models]
 Visit = Callable[..., Page]
-ANSWER_MS = 90_000
+ANSWER_MS = 180_000
 COMPRESSOR = b"# Compressor K7\n\n## Receiver\n\nThe safety valve of the compressor K7 receiver opens at 11.3 bar.\n"
 QUESTION = "What is the rated pressure of the HX 300 pump?"
 ROUTE = re.compile(r"(written|declined|sure)$")
@@ -25,7 +25,7 @@ def sample_library(app: App, window: Browser) -> None:
     """The sample library, added as a newcomer adds it."""
     page = open_page(window, app, "library")
     page.get_by_role("button", name="Add the sample library").click()
-    expect(page.get_by_text("3 documents,")).to_be_visible(timeout=90_000)
+    expect(page.get_by_text("3 documents,")).to_be_visible(timeout=ANSWER_MS)
     page.get_by_role("button", name="Dismiss").click()
     page.context.close()
     wait_for_worker(app)
@@ -106,7 +106,7 @@ def test_a_chat_is_renamed_found_again_and_deleted(visit: Visit) -> None:
 def test_a_removed_document_goes_at_once_and_old_answers_say_so(visit: Visit) -> None:
     page = visit("library")
     upload(page, {"Compressor K7.md": COMPRESSOR})
-    expect(page.get_by_text("4 documents,")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("4 documents,")).to_be_visible(timeout=ANSWER_MS)
     asking = visit()
     ask(asking, "At what pressure does the safety valve of the compressor K7 receiver open?")
     expect(asking.get_by_role("button", name=re.compile("Compressor K7")).first).to_be_visible(timeout=ANSWER_MS)
@@ -125,7 +125,7 @@ def test_after_teaching_a_taught_question_is_answered_instantly(visit: Visit) ->
     page.get_by_role("option", name="Some, to try it").click()
     page.get_by_label("Passages, if some").fill("4")
     page.get_by_role("button", name="Start teaching").click()
-    expect(page.get_by_text("Teaching is done")).to_be_visible(timeout=120_000)
+    expect(page.get_by_text("Teaching is done")).to_be_visible(timeout=2 * ANSWER_MS)
     question = page.locator('[data-testid="stMain"] .st-key-examples strong').first.inner_text()
     asking = visit()
     ask(asking, question)
