@@ -2,7 +2,7 @@
 
     python -m benchmarks.surrogate --work DIR [--data ../shared/data] [--limit N] [--fit]
 
-Two taught homes are kept in DIR and used again: `workshop` (Klipper and Grbl pages, asked the paraphrases of
+Two taught homes are kept in DIR and used again: `workshop` (pages of Klipper and Grbl, asked the paraphrases of
 `benchmarks/paraphrases.jsonl`) and `phone` (a phone manual with 50 expert questions, taught without seeing them). `--limit` is how many
 passages the engine writes for (0: structure alone). `--fit` fits the built-in head on the workshop set; the phone set is never fitted on.
 """
@@ -27,7 +27,6 @@ from surrogates.surrogate import Prediction, Surrogate
 from surrogates.threshold import FLOORS
 
 HERE = Path(__file__).resolve().parent
-WORKSHOP = ("klipper_docs", "grbl_docs")
 FOREIGN = 300
 """Questions of each set about something else."""
 
@@ -49,7 +48,7 @@ def main() -> None:
     parser.add_argument("--fit", action="store_true")
     chosen = parser.parse_args()
     result: dict[str, Any] = {}
-    with taught(chosen.work / "workshop", [chosen.data / name for name in WORKSHOP], chosen.limit) as library:
+    with taught(chosen.work / "workshop", workshop_files(chosen.data), chosen.limit) as library:
         outcomes = ask(Surrogate(library), [*workshop_cases(), *foreign_cases(chosen.data)])
         if chosen.fit:
             print_head(fitted(outcomes))
@@ -80,6 +79,13 @@ def taught(home: Path, paths: Sequence[Path], limit: int | None) -> Library:
         teaching.train(library)
     print(f"{home.name}: taught and trained in {time.monotonic() - started:.0f} s")
     return library
+
+
+def workshop_files(data: Path) -> list[Path]:
+    """The Klipper pages that the paraphrases ask about, and all of Grbl."""
+    lines = (json.loads(line) for line in (HERE / "paraphrases.jsonl").read_text(encoding="utf-8").splitlines())
+    pages = {data / "klipper_docs" / line["document"] for line in lines if "document" in line}
+    return [*sorted(page for page in pages if page.is_file()), data / "grbl_docs"]
 
 
 def silent(request: Request) -> Generation:

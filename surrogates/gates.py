@@ -83,6 +83,9 @@ safe | unsafe dangerous"""
 # What one does with anything; such a word names no component and no special task.
 _COMMON_ACTIONS = """setup set open check show view see use access manage configure customize customise select choose make need do get
 go look allow enable turn switch option feature"""
+# "on" is a state only after such a verb or at the end; elsewhere it is a preposition. "left on" is not the left side.
+_SWITCHED_ON = re.compile(r"\b(?:turn|switch|power)\w*(?:\W+\w+){0,4}?\W+on\b|\bon\W*$", re.IGNORECASE)
+_LEFT_OVER = re.compile(r"\b(?:be|is|are|was|were|been|have|has|had)\s+left\b|\bleft\s+(?:on|over|in|open)\b", re.IGNORECASE)
 _NEGATIONS = frozenset({"not", "no", "never", "neither", "nor", "cannot", "none", "nothing", "without"})
 _QUANTIFIERS = {"only": "only", "except": "except", "unless": "unless", "at least": "at least", "at most": "at most", "up to": "at most"}
 _SECOND_QUESTION = re.compile(
@@ -158,7 +161,7 @@ def negation_agrees(question: str, matched: str) -> bool:
 
 def polarity_agrees(question: str, matched: str, evidence: str) -> bool:
     """Neither takes the other side of an antonym pair (on/off, max/min, install/remove, inlet/outlet ..)."""
-    asked, known, shown = frozenset(words(question)), frozenset(words(matched)), frozenset(words(evidence))
+    asked, known, shown = _sided(question), _sided(matched), _sided(evidence)
     return (
         all(_takes_the_side(pair, asked, known) for pair in _pairs(_STRICT_PAIRS))
         and not any(_is_opposite(pair, asked, known) for pair in _pairs(_OPPOSITES))
@@ -168,7 +171,7 @@ def polarity_agrees(question: str, matched: str, evidence: str) -> bool:
 
 def sides_are_shown(question: str, shown: str) -> bool:
     """Whether a text speaks of the side (maximum, inlet, left, off ..) that a question about it names."""
-    asked, said = frozenset(words(question)), frozenset(words(shown))
+    asked, said = _sided(question), _sided(shown)
     pairs = (*_pairs(_STRICT_PAIRS), *_pairs(_OPPOSITES), *_pairs(_ACTION_PAIRS))
     return all(not side & asked or side & said for pair in pairs for side in (pair if pair in _pairs(_STRICT_PAIRS) else pair[1:]))
 
@@ -231,6 +234,17 @@ def _pairs(table: str) -> tuple[tuple[frozenset[str], ...], ...]:
 
 def _sides(pair: tuple[frozenset[str], ...], said: frozenset[str]) -> tuple[bool, ...]:
     return tuple(bool(side & said) for side in pair)
+
+
+@lru_cache(maxsize=4096)
+def _sided(text: str) -> frozenset[str]:
+    """The words of a text, without those that look like a side and are none."""
+    said = set(words(text))
+    if not _SWITCHED_ON.search(text):
+        said.discard("on")
+    if _LEFT_OVER.search(text):
+        said.discard("left")
+    return frozenset(said)
 
 
 def _takes_the_side(pair: tuple[frozenset[str], ...], asked: frozenset[str], known: frozenset[str]) -> bool:
