@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import queue
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -130,6 +132,9 @@ class _Connection:
         self._last_words: deque[str] = deque(maxlen=20)
         self._stderr_reader = threading.Thread(target=self._keep_last_words, name="engine-stderr", daemon=True)
         self._stderr_reader.start()
+        self._frames: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self._stdout_reader = threading.Thread(target=self._receive, name="engine-frames", daemon=True)
+        self._stdout_reader.start()
         self.ready = self._first_frame()
 
     @property
@@ -142,23 +147,27 @@ class _Connection:
 
     def call(self, command: dict[str, Any], on_text: OnText | None, should_stop: ShouldStop | None) -> Any:
         """Send a command and follow it to its end; raises the error that the process reports."""
+        number = int(command["id"])
         self._send(command)
-        watch = _Watch(self, int(command["id"]), should_stop) if should_stop else None
         try:
-            return self._follow(int(command["id"]), on_text)
+            return self._follow(number, on_text, should_stop)
         except EngineError:
             raise
         except BaseException:
-            self._abandon(int(command["id"]))  # the caller's on_text raised, or a key was pressed: the answer has no reader
+            self._abandon(number)  # the caller's own code raised, or a key was pressed: the answer has no reader
             raise
-        finally:
-            if watch:
-                watch.end()
 
-    def _follow(self, number: int, on_text: OnText | None) -> Any:
+    def _follow(self, number: int, on_text: OnText | None, should_stop: ShouldStop | None) -> Any:
+        """Hand on text and ask `should_stop` in the caller's thread, since what it asks may belong to that thread."""
+        asked_at = time.monotonic()
         while True:
-            frame = self._read()
-            if frame.get("id") != number:
+            frame = self._read(None if should_stop is None else _POLL_S)
+            if should_stop is not None and time.monotonic() - asked_at >= _POLL_S:
+                asked_at = time.monotonic()
+                if should_stop():
+                    self.send_cancel(number)
+                    should_stop = None
+            if frame is None or frame.get("id") != number:
                 continue
             if frame["event"] == "text":
                 if on_text:
@@ -188,13 +197,14 @@ class _Connection:
             self._process.kill()
             self._process.wait()
         self._stderr_reader.join()
+        self._stdout_reader.join()
         self._process.stdout.close()
         self._process.stderr.close()
 
     def _abandon(self, number: int) -> None:
         self.send_cancel(number)
         try:
-            self._follow(number, None)
+            self._follow(number, None, None)
         except EngineError:
             return
 
@@ -205,15 +215,28 @@ class _Connection:
         except (OSError, ValueError) as error:
             raise self._death() from error
 
-    def _read(self) -> dict[str, Any]:
-        assert self._process.stdout
+    def _read(self, timeout_s: float | None = None) -> dict[str, Any] | None:
+        """The next frame; None when there is none within `timeout_s`."""
         try:
-            frame = read_frame(self._process.stdout)
-        except (OSError, ValueError) as error:
-            raise self._death() from error
+            frame = self._frames.get(timeout=timeout_s)
+        except queue.Empty:
+            return None
         if frame is None:
+            self._frames.put(None)  # for whoever asks again
             raise self._death()
         return frame
+
+    def _receive(self) -> None:
+        """Queue frames as they come, None at the end of the process's output or when it is no frames any more."""
+        assert self._process.stdout
+        frame: dict[str, Any] | None = {}
+        while frame is not None:
+            try:
+                frame = read_frame(self._process.stdout)
+            except (OSError, ValueError) as error:
+                self._last_words.append(f"its output cannot be read: {error}")
+                frame = None
+            self._frames.put(frame)
 
     def _first_frame(self) -> dict[str, Any]:
         try:
@@ -221,6 +244,7 @@ class _Connection:
         except BaseException:
             self.close()
             raise
+        assert frame is not None
         if frame["event"] == "failed":
             self.close()
             raise _error_from(frame)
@@ -242,28 +266,6 @@ class _Connection:
             text = line.decode("utf-8", errors="replace").strip()
             if text:
                 self._last_words.append(text)
-
-
-class _Watch:
-    """Asks `should_stop` while an answer is followed, and sends the stop once."""
-
-    def __init__(self, connection: _Connection, number: int, should_stop: ShouldStop) -> None:
-        self._connection = connection
-        self._number = number
-        self._should_stop = should_stop
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="engine-stop", daemon=True)
-        self._thread.start()
-
-    def _watch(self) -> None:
-        while not self._over.wait(_POLL_S):
-            if self._should_stop():
-                self._connection.send_cancel(self._number)
-                return
-
-    def end(self) -> None:
-        self._over.set()
-        self._thread.join()
 
 
 def _environment() -> dict[str, str]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -87,6 +88,17 @@ def test_a_stopped_answer_keeps_what_was_written_and_the_engine_goes_on(engine: 
     assert result.finish == "cancelled" and 0 < result.tokens < 200
     assert result.text == "".join(seen)
     assert engine.generate(asked()).text
+
+
+def test_text_and_the_question_whether_to_stop_come_in_the_callers_thread(engine: Engine) -> None:
+    threads: set[int] = set()
+
+    def note(_: str = "") -> bool:
+        threads.add(threading.get_ident())
+        return False
+
+    engine.generate(long_request(engine, 200), note, note)
+    assert threads == {threading.get_ident()}
 
 
 def test_an_error_in_the_readers_own_code_stops_the_answer(engine: Engine) -> None:
