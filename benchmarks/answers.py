@@ -28,7 +28,7 @@ from surrogates import answerable, prompt  # noqa: E402
 from surrogates.answerable import Evidence  # noqa: E402
 from surrogates.quotes import Quote, compose, rank_units  # noqa: E402
 from surrogates.settings import default_pack  # noqa: E402
-from surrogates.verify import tidy, verify  # noqa: E402
+from surrogates.verify import settle, tidy, verify  # noqa: E402
 from surrogates.wording import Rarity  # noqa: E402
 
 DATA = ROOT.parent / "shared" / "data"
@@ -181,7 +181,7 @@ def compare_written(work: Path, limit: int | None) -> dict[str, Any]:
     with Engine(default_pack(), 700_000_000) as engine:
         results = {
             "phone": _compare(open_library(work, "phone"), phone_questions()[:limit], engine),
-            "articles": _compare(open_library(work, "articles"), article_questions(articles()[0::2])[::12][:limit], engine),
+            "articles": _compare(open_library(work, "articles"), article_questions(articles()[0::2])[::20][:limit], engine),
         }
     for name, rows in results.items():
         for way, figures in rows.items():
@@ -196,16 +196,20 @@ def _compare(library: Library, questions: Sequence[Asked], engine: Any) -> dict[
         passages = [hit.passage for hit in library.search(question.text, limit=5)]
         ranked = rank_units(question.text, passages, rarity, library.encoder)
         ordered = list(dict.fromkeys(quote.passage for quote in ranked))
-        request = prompt.build(question.text, ordered, engine.count_tokens, engine.context_tokens)
-        generation = engine.generate(request)
-        text = tidy(generation.text, is_finished=generation.finish == "stop")
-        verified = verify(text, question.text, ordered[: len(request.drafts)], rarity)
-        guided = rank_units(question.text, passages, rarity, library.encoder, favour=text)
+        quote = _said(compose(question.text, ranked[0]))
+        unguided = engine.generate(prompt.build(question.text, ordered, "", engine.count_tokens, engine.context_tokens))
+        begun = prompt.opening(quote)
+        generation = engine.generate(prompt.build(question.text, ordered, begun, engine.count_tokens, engine.context_tokens))
+        written = begun + generation.text
+        text = tidy(written, is_finished=generation.finish == "stop")
+        verified = verify(text, question.text, ordered, rarity)
+        settled = settle(written, question.text, ranked, rarity, is_finished=generation.finish == "stop")
         for way, said, quotes in (
-            ("raw", generation.text, ranked[:1]),
+            ("raw", unguided.text, [Quote(passage, 0, 0) for passage in ordered[:1]]),
+            ("begun", written, ranked[:1]),
             ("verified", verified.text, list(verified.quotes)),
-            ("quote", _said(compose(question.text, ranked[0])), ranked[:1]),
-            ("guided", _said(compose(question.text, guided[0])), guided[:1]),
+            ("quote", quote, ranked[:1]),
+            ("shipped", settled.text, list(settled.quotes)),
         ):
             sums.setdefault(way, Counter()).update(_score(said, quotes, question))
     return {way: {key: round(value / len(questions), 3) for key, value in total.items()} for way, total in sums.items()}

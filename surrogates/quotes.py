@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from surrogates.answer import Citation
+from surrogates.quantities import Signature, signature
 from surrogates.units import Span, spans
 from surrogates.wording import Rarity, content
 
@@ -15,12 +16,15 @@ if TYPE_CHECKING:
     from kb.encoder import Encoder
     from kb.records import Passage
 
-LEXICAL_WEIGHT = 0.6  # against the sentence vectors' cosine; flat between .4 and .8 on xquad, see docs/benchmarks/asking.md
+LEXICAL_WEIGHT = 0.5  # against the sentence vectors' cosine; see docs/benchmarks/asking.md
 HEADING_WEIGHT = 0.3  # what a content word of the question counts that only the heading has
 RANK_PENALTY = 0.05  # for each rank of the passage in the search
+NAMED_EXACTLY = 0.4  # for the share of the question's numbers and codes that the unit or its heading has
+STEPS_FOR_A_WAY = 0.15  # when the question asks how and the unit is a step
 SHORT_WORDS = 90  # a passage that is quoted whole
 LEAD_WORDS = 40
 ENTRY_SENTENCES = 3
+STEP_SENTENCES = 3  # that may stand between one numbered step and the next
 NAMED = re.compile(r"[^\W_][^.:;!?]{0,60}:\s+\S")
 REFERS_BACK = re.compile(r"(?:it|this|these|those|they|he|she|its|their|such)\b", re.IGNORECASE)
 WAY = re.compile(
@@ -63,28 +67,45 @@ class Quote:
         )
 
 
-def rank_units(question: str, passages: Sequence[Passage], rarity: Rarity, encoder: Encoder, *, favour: str = "") -> list[Quote]:
-    """Every unit of the passages (best passage first), the one that answers best in front.
+@dataclass(frozen=True)
+class _Asked:
+    words: frozenset[str]
+    named: Signature
+    wants_way: bool
 
-    `favour` is text that speaks for what it shares words with: the engine's own answer, as far as it is one.
-    """
+    @property
+    def exact(self) -> frozenset[str]:
+        return self.named.codes | self.named.quantities
+
+
+def rank_units(question: str, passages: Sequence[Passage], rarity: Rarity, encoder: Encoder) -> list[Quote]:
+    """Every unit of the passages (best passage first), the one that answers best in front."""
     found = [(rank, passage, span) for rank, passage in enumerate(passages) for span in spans(passage.text)]
     if not found:
         return []
     texts = [passage.text[span.start : span.end] for _, passage, span in found]
     vectors = encoder.encode([question, *texts])  # [1 + units, dimension]
     cosines = vectors[1:] @ vectors[0]  # [units]
-    wanted, favoured = content(question), content(favour)
-    quotes = []
-    for (rank, passage, span), text, cosine in zip(found, texts, cosines, strict=True):
-        words = content(text)
-        headed = words.union(*(content(title) for title in passage.heading))
-        lexical = (1 - HEADING_WEIGHT) * rarity.share(wanted, words) + HEADING_WEIGHT * rarity.share(wanted, headed)
-        score = LEXICAL_WEIGHT * lexical + (1 - LEXICAL_WEIGHT) * float(cosine) - RANK_PENALTY * rank
-        if favoured:
-            score += rarity.share(words, favoured)
-        quotes.append(Quote(passage, span.start, span.end, score))
+    asked = _Asked(content(question), signature(question), asks_for_a_way(question))
+    quotes = [
+        Quote(passage, span.start, span.end, _score(asked, passage, span, float(cosine), rarity) - RANK_PENALTY * rank)
+        for (rank, passage, span), cosine in zip(found, cosines, strict=True)
+    ]
     return sorted(quotes, key=lambda quote: -quote.score)
+
+
+def _score(asked: _Asked, passage: Passage, span: Span, cosine: float, rarity: Rarity) -> float:
+    text = passage.text[span.start : span.end]
+    words = content(text)
+    headed = words.union(*(content(title) for title in passage.heading))
+    lexical = (1 - HEADING_WEIGHT) * rarity.share(asked.words, words) + HEADING_WEIGHT * rarity.share(asked.words, headed)
+    score = LEXICAL_WEIGHT * lexical + (1 - LEXICAL_WEIGHT) * cosine
+    if asked.exact:
+        held = signature("\n".join([*passage.heading[-1:], text]))
+        score += NAMED_EXACTLY * len(asked.exact & (held.codes | held.quantities)) / len(asked.exact)
+    if asked.wants_way and span.is_step:
+        score += STEPS_FOR_A_WAY
+    return score
 
 
 def compose(question: str, quote: Quote) -> list[Quote]:
@@ -98,7 +119,7 @@ def compose(question: str, quote: Quote) -> list[Quote]:
     entries = [_is_entry(text, span) for span in pieces]
     first_entry = entries.index(True) if True in entries else len(pieces)
     if pieces[at].is_step:
-        chosen = _run(pieces, at)
+        chosen = _run(pieces, at, text)
     elif entries[at]:
         chosen = [*_lead(pieces, first_entry, text), *_entry(entries, at)]
     elif asks_for_a_way(question):
@@ -119,14 +140,24 @@ def _is_entry(text: str, span: Span) -> bool:
     return span.is_item or bool(NAMED.match(text[span.start : span.end]))
 
 
-def _run(pieces: Sequence[Span], at: int) -> list[int]:
-    """The steps around `at` and the line that leads to them."""
+def _run(pieces: Sequence[Span], at: int, text: str) -> list[int]:
+    """The steps around `at` with what stands between and behind them, and the line before when it leads to them."""
     first = last = at
-    while first > 0 and pieces[first - 1].is_step:
-        first -= 1
-    while last + 1 < len(pieces) and pieces[last + 1].is_step:
-        last += 1
-    return list(range(max(first - 1, 0), last + 1))
+    for index in range(at - 1, -1, -1):
+        if first - index > STEP_SENTENCES:
+            break
+        first = index if pieces[index].is_step else first
+    for index in range(at + 1, len(pieces)):
+        if index - last > STEP_SENTENCES:
+            break
+        last = index if pieces[index].is_step or _goes_on(pieces[index - 1], text) else last
+    leads = first > 0 and text[: pieces[first - 1].end].endswith(":")
+    return list(range(first - leads, last + 1))
+
+
+def _goes_on(span: Span, text: str) -> bool:
+    """Whether a line break cut the sentence."""
+    return not text[: span.end].endswith((".", "!", "?", ":", ";"))
 
 
 def _lead(pieces: Sequence[Span], first_entry: int, text: str) -> list[int]:

@@ -13,17 +13,17 @@ from surrogates.answerable import is_answerable
 from surrogates.question import normalise, with_topic
 from surrogates.quotes import Quote, compose, rank_units
 from surrogates.scheduling import ModelMissing, Scheduler
-from surrogates.verify import REPLACED, Verified, tidy, verify
+from surrogates.verify import QUOTED, Verified, settle
 from surrogates.wording import Rarity
 
 if TYPE_CHECKING:
-    from engine.request import Generation
     from kb.library import Library
     from kb.records import Hit, Passage
     from surrogates.surrogate import Prediction, Surrogate
 
 AskRoute = Literal["auto", "surrogate", "engine"]
 HITS = 10
+READ = 5  # passages whose sentences are weighed; the right one is among them more often than it is first
 NEAREST = 3
 STOPPED = "Stopped before it was finished."
 EMPTY_LIBRARY = "There are no documents to answer from yet: add some to the library first."
@@ -127,22 +127,28 @@ def _written(
 ) -> Answer:
     from engine.errors import EngineError
 
-    passages = [hit.passage for hit in hits]
+    rarity = resources.rarity()
+    ranked = rank_units(question, [hit.passage for hit in hits[:READ]], rarity, resources.library.encoder)
+    passages = list(dict.fromkeys(quote.passage for quote in ranked))
+    begun = prompt.opening("\n".join(quote.text for quote in compose(question, ranked[0])))
     try:
         with resources.scheduler.for_question() as engine:
-            request = prompt.build(question, passages, engine.count_tokens, engine.context_tokens)
-            generation = engine.generate(request, on_text=_gather(on_text), should_stop=should_stop)
+            request = prompt.build(question, passages, begun, engine.count_tokens, engine.context_tokens)
+            generation = engine.generate(request, on_text=_gather(begun, on_text), should_stop=should_stop)
     except (EngineError, ModelMissing) as error:
         return _declined(f"The language model could not answer: {error}. The nearest passages are below.", hits, clock)
     clock.lap("engine")
-    return _checked(question, generation, passages[: len(request.drafts)], hits, resources, clock)
+    settled = settle(begun + generation.text, question, ranked, rarity, is_finished=generation.finish == "stop")
+    answer = _shown(settled, hits, resources, clock, [STOPPED] * (generation.finish == "cancelled"))
+    return replace(answer, seconds=replace(answer.seconds, first_token=generation.first_token_seconds))
 
 
-def _gather(on_text: Callable[[str], None] | None) -> Callable[[str], None] | None:
-    """From the engine's pieces to the whole text so far."""
+def _gather(begun: str, on_text: Callable[[str], None] | None) -> Callable[[str], None] | None:
+    """From the engine's pieces to the whole text so far, the words that it goes on from included."""
     if on_text is None:
         return None
-    written = ""
+    written = begun
+    on_text(written)
 
     def gather(piece: str) -> None:
         nonlocal written
@@ -152,31 +158,27 @@ def _gather(on_text: Callable[[str], None] | None) -> Callable[[str], None] | No
     return gather
 
 
-def _checked(
-    question: str, generation: Generation, passages: Sequence[Passage], hits: Sequence[Hit], resources: Resources, clock: _Clock
-) -> Answer:
-    """The written text after verification; the best quote where nothing of it holds."""
-    rarity = resources.rarity()
-    verified = verify(tidy(generation.text, is_finished=generation.finish == "stop"), question, passages, rarity)
-    if not verified.text:
-        verified = _quoted(question, passages, rarity, resources)
-    notes = [REPLACED] * bool(verified.replaced) + [STOPPED] * (generation.finish == "cancelled")
-    if not verified.text:
-        return replace(_declined(NOT_FOUND, hits, clock), notes=tuple(notes))
+def _shown(settled: Verified, hits: Sequence[Hit], resources: Resources, clock: _Clock, notes: list[str]) -> Answer:
+    """The settled text with its citations, unless what it stands on was removed while it was written."""
+    if not settled.quotes or not all(_is_there(quote, resources.library) for quote in settled.quotes):
+        present = [hit for hit in hits if _is_there(Quote(hit.passage, 0, 0), resources.library)]
+        return replace(_declined(NOT_FOUND, present, clock), notes=tuple(notes))
     return Answer(
-        text=verified.text,
+        text=settled.text,
         route="engine",
         confidence=None,
-        citations=tuple(quote.citation() for quote in verified.quotes),
-        seconds=replace(clock.stop(), first_token=generation.first_token_seconds),
-        notes=tuple(notes),
+        citations=tuple(quote.citation() for quote in settled.quotes),
+        seconds=clock.stop(),
+        notes=tuple([*[QUOTED] * bool(settled.replaced), *notes]),
     )
 
 
-def _quoted(question: str, passages: Sequence[Passage], rarity: Rarity, resources: Resources) -> Verified:
-    ranked = rank_units(question, passages, rarity, resources.library.encoder)
-    quotes = compose(question, ranked[0]) if ranked else []
-    return Verified("\n".join(quote.text for quote in quotes), tuple(quotes), replaced=1)
+def _is_there(quote: Quote, library: Library) -> bool:
+    try:
+        library.passage(quote.passage.id)
+    except KeyError:
+        return False
+    return True
 
 
 def _declined(why: str, hits: Sequence[Hit], clock: _Clock) -> Answer:
