@@ -61,7 +61,17 @@ def _complete(units: Sequence[Span], texts: Sequence[str], first: int, last: int
         first -= 1
     while last + 1 < len(units) and ((units[last].is_step and units[last + 1].is_step) or (is_how and _is_command(texts[last + 1]))):
         last += 1
+    if texts[last].rstrip().endswith(":"):
+        last = _announced(texts, last)
     return first, last
+
+
+def _announced(texts: Sequence[str], last: int) -> int:
+    """The end of what a line with a colon announces, as far as it makes a short answer."""
+    end, length = last, 0
+    while end + 1 < len(texts) and (length := length + len(words(texts[end + 1]))) <= PROCEDURE_WORDS:
+        end += 1
+    return end
 
 
 def _is_command(sentence: str) -> bool:

@@ -42,3 +42,8 @@ def test_steps_come_complete(word_encoder: Any) -> None:
 
 def test_a_question_with_no_word_of_the_passage_has_no_answer(word_encoder: Any) -> None:
     assert quoted("Who invented television?", TEXT, word_encoder) is None
+
+
+def test_a_line_that_announces_brings_what_it_announces(word_encoder: Any) -> None:
+    text = f"{FILLER}\nThe lamp shows these colours:\n- green for ready\n- red for a fault"
+    assert quoted("Which colours are shown by the lamp?", text, word_encoder) == text[text.index("The lamp") :]
