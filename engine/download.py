@@ -25,6 +25,8 @@ _WANTED_NAMES = (
 )
 _TIMEOUT_S = 30.0
 _PARTIAL_CONTENT = 206
+_REPORT_BYTES = 1 << 20
+"""Progress is told, and whether to stop is asked, once for so many bytes."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,7 @@ class _Transfer:
         self._on_progress = on_progress
         self._should_stop = should_stop
         self._done = 0
+        self._received = 0
 
     def fetch(self, file: RemoteFile) -> None:
         """Bring one file, going on where an earlier try ended."""
@@ -159,9 +162,16 @@ class _Transfer:
                 with part.open("ab" if resumed else "wb") as out:
                     for piece in reply.iter_raw():
                         out.write(piece)
-                        self._count(len(piece), file)
+                        self._received += len(piece)
+                        if self._received >= _REPORT_BYTES:
+                            self._report_received(file)
+                self._report_received(file)
         except HTTPError as error:
             raise DownloadFailed(f"{file.name} of {self._remote.repository} broke off: {_first_line(error)}; try again to go on") from error
+
+    def _report_received(self, file: RemoteFile) -> None:
+        received, self._received = self._received, 0
+        self._count(received, file)
 
     def _count(self, more: int, file: RemoteFile) -> None:
         if self._should_stop():

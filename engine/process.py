@@ -123,7 +123,7 @@ class Server:
         )
 
     def _reply(self, message: dict[str, Any]) -> None:
-        with contextlib.suppress(BrokenPipeError):  # the other side is gone; the end of the input follows
+        with contextlib.suppress(OSError):  # the other side is gone (a broken pipe has many names); the end of the input follows
             write_frame(self._replies, message)
 
 
