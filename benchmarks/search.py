@@ -83,7 +83,7 @@ def faq(data: Path, scratch: Path) -> Set:
 
 
 def codes(data: Path) -> Set:
-    """"alarm 9": the row with that code in the table of that kind."""
+    """ "alarm 9": the row with that code in the table of that kind."""
     folder = data / "grbl_docs" / "doc"
     asked = []
     for kind in ("alarm", "error", "setting"):
@@ -91,7 +91,7 @@ def codes(data: Path) -> Set:
         for block in read_csv(file, ReaderLimits()).blocks:
             number = block.text.split(";")[0].split(": ")[1]
             words = {"alarm": f"what does alarm {number} mean?", "error": f"error {number}", "setting": f"what is ${number} for?"}
-            right = (lambda hit, row=block.text, name=file.name: hit.passage.document == name and row in hit.passage.text)  # type: ignore[misc]
+            right = lambda hit, row=block.text, name=file.name: hit.passage.document == name and row in hit.passage.text
             asked.append(Asked(words[kind], right))
     return Set("codes", [*sorted((folder / "markdown").glob("*.md")), *sorted((folder / "csv").glob("*.csv"))], asked)
 
@@ -134,7 +134,11 @@ def latency(library: Library, passages: int) -> dict[str, float]:
         library.search(questions[number % 3])
         times.append(1000 * (time.perf_counter() - started))
     del times[:6]
-    return {"passages": passages, "median_ms": round(statistics.median(times), 1), "p95_ms": round(sorted(times)[int(0.95 * len(times))], 1)}
+    return {
+        "passages": passages,
+        "median_ms": round(statistics.median(times), 1),
+        "p95_ms": round(sorted(times)[int(0.95 * len(times))], 1),
+    }
 
 
 def main() -> None:

@@ -51,8 +51,8 @@ def _opened(path: Path) -> Iterator[Any]:
         told = str(error).lower()
         if "password" in told or "security" in told:
             raise UnreadableDocument("the PDF is encrypted; save a copy without a password") from error
-        if "success" in told:  # PDFium finds nothing wrong, but no page either
-            raise UnreadableDocument("the PDF has no pages, or its list of pages is broken; save or print it to PDF again") from error
+        if _has_no_pages(path):
+            raise UnreadableDocument("the PDF has no pages; save or print it to PDF again") from error
         raise UnreadableDocument(
             "the PDF is broken and cannot be opened; open it in a PDF viewer and save or print it to PDF again"
         ) from error
@@ -62,6 +62,18 @@ def _opened(path: Path) -> Iterator[Any]:
         yield document
     finally:
         document.close()
+
+
+def _has_no_pages(path: Path) -> bool:
+    """Whether a file that PDFium refuses is a PDF in order, only without pages."""
+    import pdfplumber
+    from pdfplumber.utils.exceptions import PdfminerException
+
+    try:
+        with pdfplumber.open(path) as document:
+            return len(document.pages) == 0 and b"/Pages" in path.read_bytes()[-1_000_000:]
+    except PdfminerException:
+        return False
 
 
 def _page(document: Any, number: int, plumber: _Plumber) -> Page:
