@@ -17,6 +17,7 @@ EVERY_COLLECTION = "All"
 def draw(home: Path) -> None:
     """Draw the page."""
     frame.header("Library", "Manuals, data sheets and tables that answers may come from. They stay on this computer.")
+    _sweep_once(home)
     with frame.library(home) as library:
         collections = library.collections()
         held = library.documents()
@@ -26,6 +27,11 @@ def draw(home: Path) -> None:
     uploads.draw(home)
     if held:
         _draw_documents(home, collections, held)
+
+
+@st.cache_resource(show_spinner=False)
+def _sweep_once(home: Path) -> None:
+    uploads.sweep(home)
 
 
 def _draw_empty(home: Path) -> None:

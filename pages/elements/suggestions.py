@@ -39,9 +39,13 @@ def _tasks_and_topics(connection: sqlite3.Connection, document_id: int, name: st
     rows = connection.execute("SELECT heading FROM passages WHERE document_id = ? GROUP BY heading ORDER BY min(ordinal)", (document_id,))
     headings = [heading for heading in (json.loads(row["heading"]) for row in rows) if len(heading) > 1]
     titles = [clean_title(heading[-1]) for heading in headings]
-    asked = [question for title in titles for question in heading_questions(title)[:1]]
-    tasks = [question for question in asked if TASK.match(question)]
-    topics = [f"What does “{PurePath(name).stem}” say about {_lower(title)}?" for title in titles if 0 < len(title.split()) <= SHORT_TITLE]
+    tasks, topics = [], []
+    for title in titles:
+        asked = heading_questions(title)[:1]
+        if asked and TASK.match(asked[0]):
+            tasks += asked
+        elif 0 < len(title.split()) <= SHORT_TITLE:
+            topics.append(f"What does “{PurePath(name).stem}” say about {_lower(title)}?")
     return tasks, topics
 
 

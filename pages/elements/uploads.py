@@ -147,11 +147,12 @@ def _added_words(added: dict[str, Any]) -> str:
 
 
 def page_list(pages: list[int], shown: int = 8) -> str:
-    """Page numbers in a few words: "page 3", "pages 1, 4 and 12 more"."""
+    """Page numbers in a few words: "page 3", "pages 1 and 4", "pages 1, 4, 9 and 12 more"."""
     if len(pages) == 1:
         return f"page {pages[0]}"
-    listed = ", ".join(str(page) for page in pages[:shown])
-    return f"pages {listed}" + (f" and {len(pages) - shown} more" if len(pages) > shown else "")
+    named = [str(page) for page in pages[:shown]]
+    last = f"{len(pages) - shown} more" if len(pages) > shown else named.pop()
+    return f"pages {', '.join(named)} and {last}"
 
 
 def _draw_outcomes(outcomes: list[Outcome]) -> None:
