@@ -96,7 +96,7 @@ def reason_to_drop(pair: Pair, passages: Sequence[Passage], rarity: Rarity) -> s
         return "malformed"
     if instructs_the_model(pair.answer) or instructs_the_model(pair.question):
         return "instruction"
-    if not quoted.strip() or unsupported(pair.answer, f"{quoted}\n{shown}") or len(words(pair.answer)) < 2:
+    if not quoted.strip() or not _is_grounded(pair, shown) or len(words(pair.answer)) < 2:
         return "not grounded"
     if pair.source != "structure" and (
         unsupported(pair.question, shown) or not sides_are_shown(pair.question, shown) or not is_about(pair.question, shown, rarity)
@@ -104,9 +104,16 @@ def reason_to_drop(pair: Pair, passages: Sequence[Passage], rarity: Rarity) -> s
         return "not about the passage"
     if language(pair.question) not in (None, language(quoted)) and language(quoted) is not None:
         return "another language"
-    if content(pair.answer) <= content(pair.question) and not signature(pair.answer).quantities - signature(pair.question).quantities:
+    if set(words(pair.answer)) <= set(words(pair.question)):
         return "says nothing new"
     return None
+
+
+def _is_grounded(pair: Pair, shown: str) -> bool:
+    """Whether numbers, units and codes of the answer stand in the passage; a row in words takes a number and its unit from two cells."""
+    if pair.source == "structure":
+        return set(words(pair.answer)) <= set(words(shown))
+    return not unsupported(pair.answer, shown)
 
 
 def is_about(question: str, shown: str, rarity: Rarity) -> bool:

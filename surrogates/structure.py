@@ -28,6 +28,11 @@ DEFINITION = re.compile(
     r"^(?P<subject>(?:The |An? )?[A-Za-z][\w/+&' -]{2,50}?) (?:is|are|stands for|refers to|means) (?:an? |the |used |designed |not )?\w"
 )
 PURPOSE = re.compile(r"\b(?:is|are) (?:used|designed|intended|needed|required) (?:to|for)\b")
+_TROUBLE = re.compile(
+    r"^(?:my|i) \S+ \S+"
+    r"|\b(?:doesn't|does not|won't|will not|can't|cannot|isn't|is not|fails?|keeps?|stopped|stops|turns off|is missing|is lost)\b",
+    re.IGNORECASE,
+)
 CONDITION = re.compile(r"^(?:If|When|In case) (?P<condition>[^,]{8,90}), (?P<advice>[^.]{8,}.*)$")
 ENUMERATION = re.compile(r"^(?:\d+(?:\.\d+)*\.?|[A-Z]\.|(?:chapter|section|appendix|annex)\s+[\dA-Z]+[.:]?)\s+", re.IGNORECASE)
 _POINTS_BACK = "it this that these those they he she there here such both one you we i"
@@ -83,6 +88,8 @@ def heading_questions(title: str, place: str = "") -> list[str]:
     doing = task(title)
     if doing:
         return [f"How do I {doing}{place}?"]
+    if _TROUBLE.search(title):
+        return [f"What should I do if {title[0].lower() if not title[1:2].isupper() else title[0]}{title[1:]}{place}?"]
     if title.casefold().startswith(("if ", "when ")):
         return [f"What should I do {title[0].lower()}{title[1:]}{place}?"]
     name = title if title[1:2].isupper() or re.search(r"\d", title.split()[0]) else title[0].lower() + title[1:]

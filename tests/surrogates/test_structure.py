@@ -118,6 +118,11 @@ def test_verbs_are_brought_to_their_plain_form(word: str, plain: str | None) -> 
     assert plain_form(word) == plain
 
 
+def test_a_heading_that_tells_of_trouble_asks_what_to_do() -> None:
+    assert heading_questions("The motor does not start") == ["What should I do if the motor does not start?"]
+    assert heading_questions("My driver turns off in mid-print") == ["What should I do if my driver turns off in mid-print?"]
+
+
 def test_both_verbs_of_a_heading_become_plain() -> None:
     assert task("Removing or adding a card") == "remove or add a card"
     assert task("Filter housing") is None
