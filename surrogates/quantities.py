@@ -89,7 +89,7 @@ class Signature:
     codes: frozenset[str]
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=16384)
 def signature(text: str) -> Signature:
     """Read the quantities and codes of `text`.
 

@@ -65,7 +65,7 @@ def words(text: str) -> list[str]:
     return [match.group() for match in WORD.finditer(fold(text))]
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=16384)
 def content(text: str) -> frozenset[str]:
     """Stems of the words that name things and actions, and codes in one spelling ("E-17" is "e17"); numbers are left to `quantities`."""
     named = (word.removesuffix("'s") for word in words(text) if word not in FUNCTION_WORDS)
