@@ -10,7 +10,7 @@ from engine import manifest as manifests
 from engine.architecture import Config
 from engine.errors import BudgetTooSmall
 from engine.layout import layer_layout
-from engine.manifest import TOKENIZER, LayerLayout, Manifest
+from engine.manifest import LayerLayout, Manifest
 from engine.pack import resident_bytes, resident_formats
 from engine.request import Mode
 from engine.source import Source
@@ -27,8 +27,8 @@ MOST_SAVED_TOKENS = 4096
 LEAST_WINDOW_SHARE = 0.08
 """Of a ReLU model's neurons; below that the window would be emptied within a token."""
 _INTERPRETER_BYTES = 46_000_000
-_TOKENIZER_FACTOR = 18
-"""Memory of a loaded vocabulary for each byte of its tokenizer.json, measured on vocabularies of 49k tokens."""
+_VOCABULARY_BYTES_PER_TOKEN = 600
+"""Of a loaded tokenizer, measured on vocabularies of 49,000 and 152,000 tokens."""
 _SCRATCH_BYTES = 12_000_000
 """What kernels and numpy take for a moment beside the arrays counted here."""
 
@@ -73,12 +73,11 @@ class Model:
     config: Config
     layers: tuple[LayerLayout, ...]
     resident_bytes: int
-    tokenizer_bytes: int
 
 
 def model_of(manifest: Manifest) -> Model:
     """From a pack's manifest."""
-    return Model(manifest.name, manifest.config, manifest.layers, manifest.resident_bytes, manifest.file_bytes[TOKENIZER])
+    return Model(manifest.name, manifest.config, manifest.layers, manifest.resident_bytes)
 
 
 def plan(pack: Path, memory_bytes: int, mode: Mode = "exact") -> Plan:
@@ -116,14 +115,13 @@ def least_bytes_of_source(source: Source) -> int:
     wanted = "source" if source.path.is_file() else "q8"
     layers = tuple(layer_layout(source, number, wanted) for number in range(source.config.layers))
     resident = resident_bytes(source, resident_formats(source, wanted))
-    vocabulary_bytes = source.config.vocabulary * 36  # tokenizer.json of byte-level vocabularies
-    model = Model(source.name, source.config, layers, resident, vocabulary_bytes)
+    model = Model(source.name, source.config, layers, resident)
     return _spent(_frame(model, estimated_process_bytes(model), LEAST_PREFILL_TOKENS, LEAST_CONTEXT, 0))
 
 
 def estimated_process_bytes(model: Model) -> int:
     """The interpreter, its libraries and the vocabulary."""
-    return _INTERPRETER_BYTES + _TOKENIZER_FACTOR * model.tokenizer_bytes
+    return _INTERPRETER_BYTES + _VOCABULARY_BYTES_PER_TOKEN * model.config.vocabulary
 
 
 def _activation_bytes(config: Config, tokens: int, context: int) -> int:

@@ -20,7 +20,7 @@ def model(config: Config) -> Model:
         layer = LayerLayout(config.ffn, 256, 884736, parts, "output", 32)
     else:
         layer = LayerLayout(config.ffn, 1, 3072, (Part("up", "q4_1", 0, 1, 2048), Part("down", "q4_1", 1536, 1, 2048)), "neuron", 32)
-    return Model("a model", config, (layer,) * config.layers, 250_000_000, 2_000_000)
+    return Model("a model", config, (layer,) * config.layers, 250_000_000)
 
 
 def least(config: Config) -> int:
