@@ -72,6 +72,7 @@ extern const kernels_t fk_portable;
 const kernels_t *fk_avx2(void); /* NULL where the processor or the build lacks it */
 const kernels_t *fk_vnni(void);
 const kernels_t *fk_neon(void);
+const kernels_t *fk_neon_dot(void);
 const kernels_t *fk_kernels(void); /* the best of this machine, or what fk_use chose */
 
 /* Scratch bytes that dot_many needs: four unpacked rows with their scales. */

@@ -12,6 +12,7 @@ const kernels_t *fk_kernels(void) {
     if (best) return best;
     best = fk_vnni();
     if (!best) best = fk_avx2();
+    if (!best) best = fk_neon_dot();
     if (!best) best = fk_neon();
     if (!best) best = &fk_portable;
     atomic_store(&chosen, best);
@@ -22,7 +23,7 @@ FK_EXPORT const char *fk_name(void) { return fk_kernels()->name; }
 
 /* Takes the path of that name if this machine has it; for tests and measurements. */
 FK_EXPORT int fk_use(const char *name) {
-    const kernels_t *paths[] = {fk_vnni(), fk_avx2(), fk_neon(), &fk_portable};
+    const kernels_t *paths[] = {fk_vnni(), fk_avx2(), fk_neon_dot(), fk_neon(), &fk_portable};
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
         if (!paths[i] || strcmp(paths[i]->name, name) != 0) continue;
         fk_call_lock();
