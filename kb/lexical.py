@@ -10,7 +10,8 @@ WORD = re.compile(r"\w+", re.UNICODE)
 CODE = re.compile(r"(?<!\w)(?:[A-Za-z]{1,6}[-_./]?\d[\w./-]*|\d[\w./-]*[A-Za-z-][\w./-]*|\$\d+|\d+)(?!\w)")
 NAMED_NUMBER = re.compile(r"(?<!\w)([^\W\d_]{3,})\s+(?:no\.?\s*|number\s+|code\s+)?#?(\d{1,5})(?![\w-])", re.IGNORECASE)
 MAX_TERMS = 48
-COLUMN_WEIGHTS = (3.0, 1.0)
+NEAR_WORDS = 6
+COLUMN_WEIGHTS = (2.0, 1.0)
 """heading, text"""
 COMMON_WORDS = (
     "a an and are as at be been but by can could did do does for from had has have how i if in into is it its me my of on or our shall "
@@ -59,8 +60,12 @@ def any_word(words: tuple[str, ...]) -> str:
 
 
 def any_code(codes: tuple[str, ...]) -> str:
-    """FTS5 query for passages that hold one of the codes as a phrase."""
-    return " OR ".join(_phrase(" ".join(WORD.findall(code))) for code in codes if WORD.search(code))
+    """FTS5 query for passages that hold one of the codes: as a phrase, or a named number close to its name ("Alarm code in v1.1: 9")."""
+    return " OR ".join(_near(code) if " " in code else _phrase(" ".join(WORD.findall(code))) for code in codes if WORD.search(code))
+
+
+def _near(code: str) -> str:
+    return f"NEAR({' '.join(map(_phrase, WORD.findall(code)))}, {NEAR_WORDS})"
 
 
 def _phrase(text: str) -> str:

@@ -19,15 +19,13 @@ class Fusion:
 
     candidates: int = 100
     """Length of each ranking before fusing."""
-    k: int = 10
-    """Of reciprocal rank fusion: how slowly a rank's worth falls."""
     lexical: float = 1.0
     dense: float = 1.0
-    codes: float = 2.0
+    codes: float = 0.6
 
     def __post_init__(self) -> None:
-        if self.candidates < 1 or self.k < 0:
-            raise ValueError(f"candidates is {self.candidates} and k is {self.k}, expected at least 1 and 0")
+        if self.candidates < 1 or min(self.lexical, self.dense, self.codes) < 0:
+            raise ValueError(f"candidates is {self.candidates}, expected at least 1; weights must not be negative")
 
 
 @dataclass(frozen=True)
@@ -54,19 +52,23 @@ def search(
     bm25 = lexical.rank(connection, lexical.any_word(asked.words), collection_id, fusion.candidates)
     codes = lexical.rank(connection, lexical.any_code(asked.codes), collection_id, fusion.candidates)
     dense = index.search(vector, fusion.candidates, _scope(connection, collection_id))
-    scores = _fused([(bm25, fusion.lexical), (dense, fusion.dense), (codes, fusion.codes)], fusion.k)
+    scores = _fused([(bm25, fusion.lexical), (dense, fusion.dense), (codes, fusion.codes)])
     best = sorted(scores, key=lambda passage: (-scores[passage], passage))[:limit]
     by_bm25, by_dense = dict(bm25), dict(dense)
     return [Found(passage, scores[passage], by_dense.get(passage), by_bm25.get(passage)) for passage in best]
 
 
-def _fused(rankings: Sequence[tuple[list[tuple[int, float]], float]], k: int) -> dict[int, float]:
-    """Weighted reciprocal rank fusion (Cormack et al. 2009), scaled so that first place in every ranking gives 1."""
+def _fused(rankings: Sequence[tuple[list[tuple[int, float]], float]]) -> dict[int, float]:
+    """Weighted sum of each ranking's scores as shares of its best, so that first place in every ranking gives 1.
+
+    Unlike fusing by ranks this keeps how far the best stands above the rest: a ranking that cannot tell its candidates apart moves little.
+    """
     total = sum(weight for ranking, weight in rankings if ranking) or 1.0
     scores: dict[int, float] = {}
     for ranking, weight in rankings:
-        for place, (passage, _) in enumerate(ranking):
-            scores[passage] = scores.get(passage, 0.0) + weight / total * (k + 1) / (k + 1 + place)
+        best = max((score for _, score in ranking), default=0.0)
+        for passage, score in ranking:
+            scores[passage] = scores.get(passage, 0.0) + weight / total * max(score, 0.0) / (best if best > 0 else 1.0)
     return scores
 
 
