@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import streamlit as st
 from pages.elements import frame, models, taught, text
 from surrogates import model, settings
 
+PROJECT = Path(__file__).resolve().parent.parent
+CHANGELOG, LICENCES = PROJECT / "CHANGELOG.md", PROJECT / "docs" / "licences.md"
 LEVEL_HELP = {
     1: "Most taught questions are answered at once; more of these answers may miss the point.",
     2: "More instant answers than usual, at a somewhat higher risk of a wrong one.",
@@ -87,9 +90,17 @@ def _back_up(home: Path, folder: Path) -> None:
 
 def _draw_about() -> None:
     st.markdown(
-        "FlashKB is free software (Apache License 2.0). The default model is SmolLM2-135M-Instruct and the encoder all-MiniLM-L6-v2,"
-        " both Apache-2.0."
+        f"FlashKB {version(CHANGELOG.read_text(encoding='utf-8'))} is free software (Apache License 2.0). The default model is"
+        " SmolLM2-135M-Instruct and the encoder all-MiniLM-L6-v2, both Apache-2.0."
     )
+    with st.expander("Licences of everything inside", icon=":material/balance:"):
+        st.markdown(LICENCES.read_text(encoding="utf-8"))
+
+
+def version(changelog: str) -> str:
+    """The newest version that the changelog names."""
+    found = re.search(r"^## ([0-9][^\s]*)", changelog, re.MULTILINE)
+    return found.group(1) if found else ""
 
 
 if __name__ == "__main__":

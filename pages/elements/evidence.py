@@ -53,7 +53,7 @@ def open_citation(home: Path, number: int, citation: Citation, standing: Standin
             else:
                 _draw_pages(library, _place(library, citation, citation.page))
 
-    st.dialog(f"Source {number}", width="large")(content)()
+    st.dialog(f"Source {number}", width="medium")(content)()
 
 
 def open_document(home: Path, document: Document) -> None:
@@ -66,7 +66,7 @@ def open_document(home: Path, document: Document) -> None:
             else:
                 _draw_whole_text(library, document)
 
-    st.dialog(text.as_label(document.name), width="large")(content)()
+    st.dialog(text.as_label(document.name), width="medium")(content)()
 
 
 def _place(library: Library, citation: Citation, page: int) -> Place:
@@ -87,7 +87,7 @@ def _draw_pages(library: Library, place: Place) -> None:
         st.html(text.marked_html(place.quote, ""))
         return
     marked = ", the cited passage marked" if boxes else ""
-    st.image(image, width="stretch", alt=f"Page {page} of {place.document}{marked}")
+    st.image(image, width="stretch", output_format="PNG", alt=f"Page {page} of {place.document}{marked}")
 
 
 def _neighbours(library: Library, citation: Citation) -> list[Passage]:

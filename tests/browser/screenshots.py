@@ -89,7 +89,7 @@ def library(camera: Camera) -> None:
     page.context.close()
     wait_for_worker(camera.app)
     for page, suffix in camera.looks("library"):
-        page.get_by_role("button", name="View").last.click()
+        page.locator('[class*="st-key-document-"]', has_text=".pdf").get_by_role("button", name="View").click()
         page.get_by_role("dialog").get_by_role("img").wait_for()
         camera.take(page, f"document{suffix}")
         page.keyboard.press("Escape")
