@@ -26,10 +26,10 @@ class PortTaken(Exception):
 
 
 @contextmanager
-def held(home: Path) -> Iterator[bool]:
-    """Hold the home's lock within the block; yields False when another launcher holds it. The system drops it when its holder dies."""
-    home.mkdir(parents=True, exist_ok=True)
-    with open(home / "app.lock", "a+b") as file:
+def held(folder: Path, name: str = "app.lock") -> Iterator[bool]:
+    """Hold a lock of this folder within the block; yields False when another process holds it. The system drops it when its holder dies."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / name, "a+b") as file:
         taken = _lock(file)
         try:
             yield taken

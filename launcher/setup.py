@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from launcher import models, steps
+from launcher import instance, models, steps
 from launcher.commands import call, pip
 from launcher.installation import Installation, SetupFailed
 from launcher.steps import Step
@@ -46,24 +46,25 @@ def ensure(installation: Installation, options: Options) -> bool:
     """
     if options.bundle is not None:
         check_bundle(options.bundle)
-    ladder = plan(installation, options)
-    if steps.due(ladder[:1], installation.stamp):
-        steps.forget(installation.stamp, keep=("models", "pack"))
-    wanted = steps.due(ladder, installation.stamp, options.retry)
-    if wanted:
-        installation.environment.mkdir(exist_ok=True)
-        installation.log.write_text("", encoding="utf-8")
-        steps.run(wanted, installation.stamp)
-    return bool(wanted)
+    return _climb(installation, plan(installation, options), options.retry)
 
 
 def ensure_environment(installation: Installation) -> None:
     """Run the first step alone, if it is due: an environment with pip."""
-    first = plan(installation, Options())[:1]
-    wanted = steps.due(first, installation.stamp)
-    if wanted:
-        steps.forget(installation.stamp, keep=("models", "pack"))
-        steps.run(wanted, installation.stamp)
+    _climb(installation, plan(installation, Options())[:1])
+
+
+def _climb(installation: Installation, ladder: list[Step], retry: bool = False) -> bool:
+    if not steps.due(ladder, installation.stamp, retry):
+        return False
+    with instance.held(installation.environment, "setup.lock") as ours:
+        if not ours:
+            raise SetupFailed(f"another set-up of {installation.root} is running; wait until it has ended and run the same command again")
+        if steps.due(ladder[:1], installation.stamp):
+            steps.forget(installation.stamp, keep=("models", "pack"))
+        installation.log.write_text("", encoding="utf-8")
+        steps.run(steps.due(ladder, installation.stamp, retry), installation.stamp)
+    return True
 
 
 def check_bundle(folder: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from launcher import setup, steps
+from launcher import instance, setup, steps
 from launcher.installation import Installation, SetupFailed
 
 
@@ -93,6 +93,13 @@ def test_an_environment_whose_python_is_gone_is_made_again_and_its_packages_are_
 def _empty(ladder: list[steps.Step]) -> list[steps.Step]:
     """The same steps without deeds."""
     return [steps.Step(step.name, step.title, step.fingerprint, lambda: None) for step in ladder]
+
+
+def test_two_set_ups_of_one_folder_do_not_meet(checkout: Installation) -> None:
+    with instance.held(checkout.environment, "setup.lock") as ours:
+        assert ours
+        with pytest.raises(SetupFailed, match=r"another set-up of .* is running"):
+            setup.ensure(checkout, setup.Options())
 
 
 def test_a_bundle_for_another_system_is_refused(tmp_path: Path) -> None:
