@@ -1,0 +1,63 @@
+"""Opening, migrating and transactions."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from kb.database import Migration, NewerSchema, UnusableHome, connect, migrate, set_setting, setting, transaction
+from kb.schema import MIGRATIONS
+
+FIRST = Migration(1, "CREATE TABLE a (x);\nCREATE TRIGGER t AFTER INSERT ON a BEGIN DELETE FROM a WHERE x = 0; END;\n")
+SECOND = Migration(2, "ALTER TABLE a ADD COLUMN y DEFAULT 7;\n")
+
+
+@pytest.fixture
+def connection(home: Path) -> sqlite3.Connection:
+    opened = connect(home)
+    migrate(opened, "kb", MIGRATIONS)
+    return opened
+
+
+def test_migrations_run_once_and_in_order(connection: sqlite3.Connection) -> None:
+    assert migrate(connection, "room", [FIRST]) == 1
+    connection.execute("INSERT INTO a(x) VALUES (1)")
+    assert migrate(connection, "room", [SECOND, FIRST]) == 2
+    assert migrate(connection, "room", [FIRST, SECOND]) == 2
+    assert tuple(connection.execute("SELECT x, y FROM a").fetchone()) == (1, 7)
+
+
+def test_a_failed_migration_leaves_nothing_behind(connection: sqlite3.Connection) -> None:
+    with pytest.raises(sqlite3.OperationalError):
+        migrate(connection, "room", [Migration(1, "CREATE TABLE b (x);\nCREATE TABLE b (x);\n")])
+    assert connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'b'").fetchone()[0] == 0
+    with pytest.raises(ValueError, match="unfinished statement"):
+        migrate(connection, "room", [Migration(1, "CREATE TABLE b (x)")])
+
+
+def test_a_library_of_a_newer_program_is_refused(connection: sqlite3.Connection) -> None:
+    migrate(connection, "room", [FIRST, SECOND])
+    with pytest.raises(NewerSchema, match="version 2, this program knows 1"):
+        migrate(connection, "room", [FIRST])
+
+
+def test_a_failed_transaction_is_rolled_back_with_what_is_nested_in_it(connection: sqlite3.Connection) -> None:
+    with pytest.raises(ZeroDivisionError), transaction(connection):
+        set_setting(connection, "k", 1)
+        raise ZeroDivisionError
+    assert setting(connection, "k", "unset") == "unset" and not connection.in_transaction
+
+
+def test_a_home_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x", encoding="utf-8")
+    with pytest.raises(UnusableHome, match="choose a writable folder"):
+        connect(tmp_path / "file")
+
+
+def test_a_home_on_a_network_drive_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kb.filesystem._mount_table_linux", lambda: [("/", "ext4"), (str(tmp_path), "nfs4")])
+    monkeypatch.setattr("sys.platform", "linux")
+    with pytest.raises(UnusableHome, match="network drive"):
+        connect(tmp_path / "home")
