@@ -62,7 +62,7 @@ class Head:
         return float(1.0 / (1.0 + np.exp(-(features.array() @ np.asarray(self.weights) + self.bias))))
 
 
-# Fitted on development sets by `python -m benchmarks.surrogate --fit`.
+# Chosen by hand to be careful; `python -m benchmarks.surrogate --fit` prints weights fitted on a development set.
 BUILT_IN = Head(weights=(3.0, 2.0, 2.0, 1.5, 2.0, 2.0, 1.5, 1.5, 1.5, 1.0, -2.0), bias=-9.5)
 
 
