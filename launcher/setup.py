@@ -179,7 +179,7 @@ def _packages(installation: Installation, options: Options) -> None:
     if options.torch_index is not None:
         torch = requirement(installation.root / "requirements.txt", "torch")
         pip(installation, ["install", torch, "--index-url", options.torch_index], "Installing torch")
-    elif sys.platform == "linux" and options.bundle is None:
+    elif sys.platform == "linux" and options.bundle is None and not any(installation.environment.glob("lib/*/site-packages/torch")):
         print("      Linux gets torch with GPU support unless --torch-index names its CPU index (see README); that is 3 GB more.")
     pip(installation, ["install", "-r", installation.root / "requirements.txt"], "Installing the packages", options.wheels)
 
