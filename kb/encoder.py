@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +42,23 @@ def installed_encoder() -> Path:
 def shared_encoder(folder: Path | None = None) -> Encoder:
     """The process's one encoder over `folder` (None: the installed one), so that several libraries do not load it twice."""
     return Encoder(folder)
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """Let torch compute on `count` threads (None: as many as it likes).
+
+    A single question gains 2 ms from a second core, but waits for it without end when other programs keep that core busy.
+    """
+    import torch
+
+    usual = torch.get_num_threads()
+    if count is not None:
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(usual)
 
 
 class Encoder:
@@ -89,7 +107,7 @@ class Encoder:
         order = sorted(range(len(texts)), key=lambda number: len(texts[number]))
         for first in range(0, len(order), BATCH):
             batch = order[first : first + BATCH]
-            with self._lock:
+            with self._lock, _threads(1 if len(texts) == 1 else None):
                 vectors[batch] = model.encode(
                     [texts[number] for number in batch], batch_size=BATCH, normalize_embeddings=True, show_progress_bar=False
                 )

@@ -14,7 +14,7 @@ from kb.names import MAX_LENGTH, display_name
     [
         ("pump.pdf", "pump.pdf"),
         ("../../etc/passwd", "etc/passwd"),
-        ("C:\\Users\\a\\x.pdf", "Users/a/x.pdf"),
+        ("D:\\manuals\\x.pdf", "manuals/x.pdf"),
         ("a\x00b\r\nc.md", "abc.md"),
         ("7. Sheetpress /x.pdf", "7. Sheetpress/x.pdf"),
         ("..", "unnamed"),
