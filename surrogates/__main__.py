@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -29,9 +30,10 @@ def main(arguments: list[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="replace")
     chosen = _parser().parse_args(arguments)
+    logging.getLogger().addHandler(_LogFile(chosen.home / "logs" / "commands.log"))
     try:
         value = chosen.run(chosen)
-    except (QuestionRefused, BadCommand, JobFailed, UnusableHome, OSError) as error:
+    except (ValueError, JobFailed, UnusableHome, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyError as error:
@@ -129,6 +131,7 @@ def _status(chosen: argparse.Namespace) -> Any:
     from kb.library import Library
     from surrogates import teaching
 
+    schema.connect(chosen.home).close()
     with Library(chosen.home) as library:
         return teaching.status(library)
 
@@ -136,7 +139,23 @@ def _status(chosen: argparse.Namespace) -> Any:
 def _evaluate(chosen: argparse.Namespace) -> Any:
     from surrogates import evaluate
 
+    schema.connect(chosen.home).close()
     return evaluate.run(chosen.home, chosen.file, collection=chosen.collection)
+
+
+class _LogFile(logging.Handler):
+    """Keeps what went wrong, with its traceback, out of the terminal; the file is made with the first such record."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(logging.WARNING)
+        self._file = file
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Append one record."""
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        with self._file.open("a", encoding="utf-8") as out:
+            print(self.format(record), file=out)
 
 
 class _Stream:

@@ -20,6 +20,7 @@ LEXICAL_WEIGHT = 0.5  # against the sentence vectors' cosine; see docs/benchmark
 HEADING_WEIGHT = 0.3  # what a content word of the question counts that only the heading has
 RANK_PENALTY = 0.05  # for each rank of the passage in the search
 NAMED_EXACTLY = 0.4  # for the share of the question's numbers and codes that the unit or its heading has
+KEYED_BY_IT = 0.3  # when the first cell of a row is what the question names: the row is about it
 STEPS_FOR_A_WAY = 0.15  # when the question asks how and the unit is a step
 SHORT_WORDS = 90  # a passage that is quoted whole
 LEAD_WORDS = 40
@@ -103,6 +104,8 @@ def _score(asked: _Asked, passage: Passage, span: Span, cosine: float, rarity: R
     if asked.exact:
         held = signature("\n".join([*passage.heading[-1:], text]))
         score += NAMED_EXACTLY * len(asked.exact & (held.codes | held.quantities)) / len(asked.exact)
+        key = signature(text.partition(";")[0]) if ";" in text else Signature(frozenset(), frozenset())
+        score += KEYED_BY_IT * bool(asked.exact & (key.codes | key.quantities))
     if asked.wants_way and span.is_step:
         score += STEPS_FOR_A_WAY
     return score

@@ -96,6 +96,11 @@ class Scheduler:
         with self.for_question():
             pass
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether somebody has the engine right now."""
+        return self._busy
+
     def release_if_idle(self, idle_s: float = IDLE_S) -> bool:
         """End the engine's process when nobody used it for `idle_s`; returns whether it was ended."""
         with self._turn:

@@ -1,0 +1,83 @@
+"""Quotes and what they bring along."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kb.records import Passage
+from surrogates.quotes import Quote, asks_for_a_way, compose, rank_units
+from surrogates.units import spans
+from surrogates.wording import Rarity
+
+STEPS = "To change the filter:\n1. Stop the pump. Wait.\n2. Open the\nhousing.\n3. Swap the element.\nKeep the old one."
+OPTIONS = (
+    "Sounds are set here.\nFrom the menu, tap Sounds for these options:\nVolume: Set how loud it is.\nThis needs a key.\n"
+    "Tone: Choose a tone."
+)
+TABLE = "Code: E-17; Alarm: Nozzle temperature deviation; Remedy: Measure the heater band\nCode: E-18; Alarm: Zone 1 too cold; Remedy: Wait"
+
+
+def passage(text: str, id_: int = 1, heading: tuple[str, ...] = ("Press",)) -> Passage:
+    return Passage(id_, 1, "press.md", 1, 1, "General", "prose", heading, text, None, None, (), 0, len(text), "")
+
+
+def quote(text: str, part: str) -> Quote:
+    start = text.index(part)
+    span = next(span for span in spans(text) if span.start <= start < span.end)
+    return Quote(passage(text), span.start, span.end)
+
+
+def composed(question: str, text: str, part: str) -> list[str]:
+    return [piece.text for piece in compose(question, quote(text, part))]
+
+
+def test_a_step_brings_all_steps_and_the_line_that_leads_to_them() -> None:
+    assert composed("How do I change the filter?", STEPS, "Swap") == [STEPS.removesuffix("\nKeep the old one.")]
+
+
+def test_an_option_brings_its_own_sentences_and_what_leads_to_the_list_but_not_its_neighbours() -> None:
+    assert composed("How can I choose a tone?", OPTIONS, "Tone") == [OPTIONS[: OPTIONS.index("\nVolume")], "Tone: Choose a tone."]
+    assert composed("How loud?", OPTIONS, "Volume") == [OPTIONS[: OPTIONS.index("\nTone")]]
+
+
+def test_a_table_row_is_quoted_alone() -> None:
+    assert composed("What does E-18 mean?", TABLE, "E-18") == [TABLE.splitlines()[1]]
+
+
+def test_a_sentence_that_refers_back_brings_the_one_before() -> None:
+    text = "The relief valve protects the pump. It opens at 210 bar. Oil then flows to the tank."
+    assert composed("What pressure does it open at?", text, "210") == ["The relief valve protects the pump. It opens at 210 bar."]
+    assert composed("What protects the pump?", text, "protects") == ["The relief valve protects the pump."]
+
+
+def test_every_piece_stands_word_for_word_in_the_passage() -> None:
+    for text in (STEPS, OPTIONS, TABLE):
+        for span in spans(text):
+            for piece in compose("How is it done?", Quote(passage(text), span.start, span.end)):
+                assert piece.text
+                assert piece.text in text
+
+
+@pytest.mark.parametrize(
+    "question", ["How do I set it?", "Where can I find the option?", "What should I do when it stops?", "Can I lock it?"]
+)
+def test_questions_for_a_way_are_told(question: str) -> None:
+    assert asks_for_a_way(question)
+
+
+@pytest.mark.parametrize(
+    "question", ["How many bolts are there?", "What is the torque?", "How often must I oil it?", "How high is the pressure?"]
+)
+def test_questions_for_a_fact_are_told(question: str) -> None:
+    assert not asks_for_a_way(question)
+
+
+@pytest.mark.models
+def test_the_row_about_a_code_comes_before_sentences_that_mention_it(default_encoder: Path) -> None:
+    from kb.encoder import Encoder
+
+    mention = passage("E-17 is often mixed up with E-18. E-17 may follow a power cut, and so may E-18.", 2)
+    ranked = rank_units("What does E-17 mean?", [mention, passage(TABLE)], Rarity.of([TABLE, mention.text]), Encoder(default_encoder))
+    assert ranked[0].text == TABLE.splitlines()[0]
