@@ -52,10 +52,28 @@ class Neurons:
         gate = kernels.matmul(self.layout.part("gate").format, self.gate, x)
         return kernels.silu_product(up, gate)
 
-    def contribute(self, kernels: Kernels, x: Floats) -> Floats:
-        """x [n, hidden] -> these neurons' part of the FFN's output, [n, hidden]."""
-        kind, active = self.layout.part("down").format, self.activate(kernels, x)
-        return kernels.matmul(kind, self.down, active) if self.layout.axis == "output" else kernels.weighted_sum(kind, self.down, active)
+
+class DownSum:
+    """The down projection over neurons that come part by part, in order: the same bits however they are parted."""
+
+    def __init__(self, layout: LayerLayout, kernels: Kernels, x: Floats) -> None:
+        self._kernels = kernels
+        self._x = x  # [n, hidden]
+        self._format = layout.part("down").format
+        self._product = kernels.begin_product(self._format, x.shape[1], x.shape[0]) if layout.axis == "output" else None
+        self._sums = np.zeros(x.shape, np.float32)
+
+    def add(self, neurons: Neurons) -> None:
+        """The next neurons of the layer."""
+        active = neurons.activate(self._kernels, self._x)
+        if self._product is None:
+            self._kernels.weighted_sum(self._format, neurons.down, active, onto=self._sums)
+        else:
+            self._product.add(neurons.down, active)
+
+    def finish(self) -> Floats:
+        """[n, hidden]"""
+        return self._sums if self._product is None else self._product.finish()
 
 
 def neurons_of_run(layout: LayerLayout, run: Run, tiles: Bytes, up_bias: Floats | None) -> list[Neurons]:
@@ -128,13 +146,14 @@ class StreamedFeedForward:
 
     def __call__(self, layer: int, x: Floats) -> Floats:
         """See `FeedForward`."""
-        pinned = self.pinned[layer]
-        total = np.zeros_like(x) if pinned is None else pinned.contribute(self._kernels, x)
+        total = DownSum(self._file.layers[layer], self._kernels, x)
+        if (pinned := self.pinned[layer]) is not None:
+            total.add(pinned)
         if self._stream is not None:
             for run, tiles in self._stream.layer(layer):
                 for neurons in neurons_of_run(self._file.layers[layer], run, tiles, self._up_biases[layer]):
-                    total += neurons.contribute(self._kernels, x)
-        return total
+                    total.add(neurons)
+        return total.finish()
 
     def resident(self) -> list[Neurons] | None:
         """See `FeedForward`."""

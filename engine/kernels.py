@@ -27,6 +27,18 @@ class WeightFile(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
 
+class PartialProduct(Protocol):
+    """A product whose columns come part by part, with the same bits as if they had come together."""
+
+    def add(self, weights: Bytes, x: Floats) -> None:
+        """The next columns of every row, and of x [n, columns]. Every part but the last has a multiple of 256 columns."""
+        ...
+
+    def finish(self) -> Floats:
+        """What all parts make: [n, rows]."""
+        ...
+
+
 class Kernels(Protocol):
     """Both implementations give the same values to about 1e-5 relative, and each gives the same bits for a token alone or among others.
 
@@ -44,10 +56,18 @@ class Kernels(Protocol):
         """
         ...
 
-    def weighted_sum(self, format: str, weights: Bytes, coefficients: Floats) -> Floats:
+    def begin_product(self, format: str, rows: int, n: int) -> PartialProduct:
+        """`matmul` for weights that are not in memory all at once. Until it is finished it holds up to 64 bytes for each row and token."""
+        ...
+
+    def weighted_sum(
+        self, format: str, weights: Bytes, coefficients: Floats, order: Integers | None = None, onto: Floats | None = None
+    ) -> Floats:
         """coefficients [n, rows] times `weights` uint8 [rows, row_bytes] -> [n, columns]: the down projection, neuron-major.
 
-        Rows may lie a stride apart. Coefficients stay in float32; a row whose coefficient is 0 for every n is skipped.
+        Rows may lie a stride apart. Coefficients stay in float32; a row whose coefficient is 0 for every n is skipped. Rows are added one
+        after the other as they lie or in `order` (places in `weights`, each once), to `onto` [n, columns] where it is given, which is
+        changed and returned: rows that come in parts, or lie in another order, give the same bits as all of them in one call.
         """
         ...
 

@@ -88,7 +88,9 @@ class WindowedFeedForward:
         if len(firing) <= window.slots:
             if len(missing):
                 self._read_columns(layer, missing, window.append(missing))
-            return self._sum(layout, window.columns[: window.used], active[:, window.neurons[: window.used]])
+            neurons = window.neurons[: window.used]
+            # in the order of the neurons, so that the sum has the bits of a layer that is all in memory
+            return self._sum(layout, window.columns[: window.used], active[:, neurons], np.argsort(neurons))
         total = self._sum(layout, window.columns[: window.used], active[:, window.neurons[: window.used]])
         return total + self._pass_through(layer, missing, active)
 
@@ -104,9 +106,9 @@ class WindowedFeedForward:
         """Let go of the file."""
         self._file.close()
 
-    def _sum(self, layout: LayerLayout, columns: Bytes, active: Floats) -> Floats:
+    def _sum(self, layout: LayerLayout, columns: Bytes, active: Floats, order: NDArray[np.int64] | None = None) -> Floats:
         down = layout.part("down")
-        return self._kernels.weighted_sum(down.format, columns[:, : down.size], np.ascontiguousarray(active))
+        return self._kernels.weighted_sum(down.format, columns[:, : down.size], np.ascontiguousarray(active), order)
 
     def _load_up(self, layer: int) -> Bytes:
         """The up rows of a layer, from whole bundles, whose checksums are checked on the way."""

@@ -22,7 +22,10 @@ _SIGNATURES = {
     "fk_use": (c_int, (c_char_p,)),
     "fk_set_threads": (c_int, (c_int,)),
     "fk_matmul": (c_int, (c_int, c_void_p, c_int64, c_int64, c_int64, c_void_p, c_int64, c_int64, c_void_p, c_int64)),
-    "fk_weighted_sum": (c_int, (c_int, c_void_p, c_int64, c_int64, c_int64, c_void_p, c_int64, c_int64, c_void_p, c_int64)),
+    "fk_weighted_sum": (c_int, (c_int, c_void_p, c_int64, c_int64, c_int64, c_void_p, c_int64, c_int64, c_void_p, c_void_p, c_int64)),
+    "fk_add_product": (c_int, (c_int, c_void_p, c_int64, c_int64, c_int64, c_void_p, c_int64, c_int64, c_void_p)),
+    "fk_lane_floats": (c_int64, (c_int, c_int64, c_int64)),
+    "fk_finish_product": (None, (c_int, c_void_p, c_int64, c_int64, c_void_p)),
     "fk_layers": (c_int, (c_void_p, c_void_p, c_int64, c_void_p, c_int64, c_void_p, c_int64, c_void_p, c_void_p)),
     "fk_normalise": (c_int, (c_void_p, c_int64, c_int64, c_void_p, c_void_p, c_double, c_void_p)),
     "fk_attention": (c_int, (c_void_p, c_int64, c_int64, c_int64, c_int64, c_void_p, c_void_p, c_int64, c_int64, c_void_p)),
@@ -67,6 +70,32 @@ class NativeFile:
         self.close()
 
 
+class NativeProduct:
+    """See `engine.kernels.PartialProduct`."""
+
+    def __init__(self, library: ctypes.CDLL, format: str, rows: int, n: int) -> None:
+        self._library = library
+        self._format = format
+        self._shape = (n, rows)
+        self._lanes = np.zeros(library.fk_lane_floats(NATIVE_FORMATS[format], rows, n), np.float32)
+
+    def add(self, weights: Bytes, x: Floats) -> None:
+        stride = row_stride(self._format, weights, x.shape[1])
+        if (x.shape[0], weights.shape[0]) != self._shape:
+            raise ValueError(
+                f"{weights.shape[0]} rows and {x.shape[0]} tokens were given to a product of {self._shape[1]} and {self._shape[0]}"
+            )
+        x, lanes = np.ascontiguousarray(x, np.float32), self._lanes.ctypes.data
+        given = weights.ctypes.data, weights.shape[0], stride, x.shape[1], x.ctypes.data, x.shape[0], x.shape[1]
+        check_result(self._library.fk_add_product(NATIVE_FORMATS[self._format], *given, lanes))
+
+    def finish(self) -> Floats:
+        n, rows = self._shape
+        out = np.empty((n, rows), np.float32)
+        self._library.fk_finish_product(NATIVE_FORMATS[self._format], self._lanes.ctypes.data, rows, n, out.ctypes.data)
+        return out
+
+
 class Native:
     """See `engine.kernels.Kernels`. `path` chooses an instruction set by name ("scalar" everywhere), None the machine's best."""
 
@@ -93,18 +122,27 @@ class Native:
         )
         return out
 
-    def weighted_sum(self, format: str, weights: Bytes, coefficients: Floats) -> Floats:
+    def begin_product(self, format: str, rows: int, n: int) -> NativeProduct:
+        return NativeProduct(self.library, format, rows, n)
+
+    def weighted_sum(
+        self, format: str, weights: Bytes, coefficients: Floats, order: Integers | None = None, onto: Floats | None = None
+    ) -> Floats:
         columns = formats.find(format).columns(weights.shape[1])
         stride = row_stride(format, weights, columns)
         coefficients = np.ascontiguousarray(coefficients, np.float32)
         n, rows = coefficients.shape
-        if rows != weights.shape[0]:
-            raise ValueError(f"{rows} coefficients for {weights.shape[0]} rows")
-        out = np.empty((n, columns), np.float32)
-        code, given = NATIVE_FORMATS[format], coefficients.ctypes.data
-        check_result(
-            self.library.fk_weighted_sum(code, weights.ctypes.data, rows, stride, columns, given, n, rows, out.ctypes.data, columns)
-        )
+        if rows != weights.shape[0] or (order is not None and order.shape != (rows,)):
+            raise ValueError(f"{rows} coefficients for {weights.shape[0]} rows in an order of {'all' if order is None else order.size}")
+        out = np.zeros((n, columns), np.float32) if onto is None else onto
+        if out.shape != (n, columns) or out.dtype != np.float32 or not out.flags.c_contiguous:
+            raise ValueError(f"sums go onto contiguous float32 [{n}, {columns}], got {out.dtype} {list(out.shape)}")
+        places = None if order is None else np.ascontiguousarray(order, np.int64)
+        if places is not None and rows and (places.min() < 0 or places.max() >= rows):
+            raise ValueError(f"the order names a place outside the {rows} rows")
+        given = weights.ctypes.data, rows, stride, columns, coefficients.ctypes.data, n, rows
+        turns = None if places is None else places.ctypes.data
+        check_result(self.library.fk_weighted_sum(NATIVE_FORMATS[format], *given, turns, out.ctypes.data, columns))
         return out
 
     def normalise(self, x: Floats, weight: Floats, bias: Floats | None, epsilon: float) -> Floats:

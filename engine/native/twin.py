@@ -17,6 +17,7 @@ _TILE_BYTES = 16_000_000
 """Float32 weights that are unpacked at a time, so that the twin stays within a memory budget too."""
 _TINY = np.float32(1e-30)
 ACTIVATION_GROUP = 32
+PART_COLUMNS = 256
 
 
 def quantize_activations(x: Floats) -> tuple[Floats, Floats]:
@@ -69,31 +70,26 @@ class Twin:
     name = "numpy twin"
 
     def matmul(self, format: str, weights: Bytes, x: Floats) -> Floats:
-        entry = formats.find(format)
-        x = np.ascontiguousarray(x, np.float32)
-        out = np.empty((x.shape[0], weights.shape[0]), np.float32)
-        tile = max(1, _TILE_BYTES // (4 * x.shape[1] * max(1, x.shape[0] // 8)))
-        quantized = quantize_activations(x) if entry.group_columns else None
-        for first in range(0, weights.shape[0], tile):
-            rows = weights[first : first + tile]
-            if quantized is None:
-                plain = formats.dequantize(format, rows, x.shape[1])
-                for token in range(x.shape[0]):  # one by one: the same bits whatever n is
-                    out[token, first : first + tile] = plain @ x[token]
-            else:
-                out[:, first : first + tile] = _grouped_product(formats.unpack(format, rows), *quantized)
-        return out
+        product = self.begin_product(format, weights.shape[0], x.shape[0])
+        product.add(weights, x)
+        return product.finish()
 
-    def weighted_sum(self, format: str, weights: Bytes, coefficients: Floats) -> Floats:
+    def begin_product(self, format: str, rows: int, n: int) -> TwinProduct:
+        return TwinProduct(format, rows, n)
+
+    def weighted_sum(
+        self, format: str, weights: Bytes, coefficients: Floats, order: Integers | None = None, onto: Floats | None = None
+    ) -> Floats:
         columns = formats.find(format).columns(weights.shape[1])
-        out = np.zeros((coefficients.shape[0], columns), np.float32)
+        out = np.zeros((coefficients.shape[0], columns), np.float32) if onto is None else onto
+        used = np.flatnonzero(np.any(coefficients != 0, axis=0)) if order is None else order[np.any(coefficients[:, order] != 0, axis=0)]
         tile = max(1, _TILE_BYTES // (4 * columns))
-        for first in range(0, weights.shape[0], tile):
-            part = coefficients[:, first : first + tile]
-            used = np.flatnonzero(np.any(part != 0, axis=0))
-            rows = formats.dequantize(format, weights[first : first + tile][used], columns)
+        for first in range(0, len(used), tile):
+            places = used[first : first + tile]
+            rows = formats.dequantize(format, weights[places], columns)
             for token in range(coefficients.shape[0]):
-                out[token] += part[token, used] @ rows
+                parts = np.concatenate([out[token : token + 1], coefficients[token, places, None] * rows])
+                out[token] = np.add.reduce(parts, axis=0)  # along the first axis numpy adds row by row, in order
         return out
 
     def normalise(self, x: Floats, weight: Floats, bias: Floats | None, epsilon: float) -> Floats:
@@ -136,18 +132,51 @@ class Twin:
                 done += got
 
 
-def _grouped_product(grid: formats.Grid, quants: Floats, scales: Floats) -> Floats:
-    """[n, rows] of a tile; the sums within groups are integers and exact, groups are added in order in float32."""
+class TwinProduct:
+    """See `engine.kernels.PartialProduct`."""
+
+    def __init__(self, format: str, rows: int, n: int) -> None:
+        self._format = format
+        self._sums = np.zeros((n, rows), np.float32)
+
+    def add(self, weights: Bytes, x: Floats) -> None:
+        x = np.ascontiguousarray(x, np.float32)
+        quantized = quantize_activations(x) if formats.find(self._format).group_columns else None
+        tile = max(1, _TILE_BYTES // (4 * x.shape[1] * max(1, x.shape[0] // 8)))
+        for first in range(0, weights.shape[0], tile):
+            rows, sums = weights[first : first + tile], self._sums[:, first : first + tile]
+            if quantized is None:
+                _add_plain_product(formats.dequantize(self._format, rows, x.shape[1]), x, sums)
+            else:
+                sums[:] = _grouped_product(formats.unpack(self._format, rows), *quantized, sums)
+
+    def finish(self) -> Floats:
+        return self._sums
+
+
+def _add_plain_product(plain: Floats, x: Floats, sums: Floats) -> None:
+    """Token by token and 256 columns at a time: the same bits whatever comes with them."""
+    for token in range(x.shape[0]):
+        for first in range(0, x.shape[1], PART_COLUMNS):
+            part = slice(first, first + PART_COLUMNS)
+            sums[token] += np.ascontiguousarray(plain[:, part]) @ x[token, part]
+
+
+def _grouped_product(grid: formats.Grid, quants: Floats, scales: Floats, sums: Floats) -> Floats:
+    """[n, rows] of a tile behind `sums`; the sums within groups are integers and exact, groups are added in order in float32."""
     rows, columns = grid.quants.shape
     groups = grid.scales.shape[1]
     width = columns // groups
     activations = quants.reshape(quants.shape[0], groups, width).transpose(1, 2, 0)  # [groups, width, n]
-    integers = grid.quants.reshape(rows, groups, width).transpose(1, 0, 2).astype(np.float32) @ activations  # [groups, rows, n]
+    products = np.empty((groups + 1, rows, quants.shape[0]), np.float32)
+    products[0] = sums.T
+    integers = products[1:]  # [groups, rows, n]
+    np.matmul(grid.quants.reshape(rows, groups, width).transpose(1, 0, 2).astype(np.float32), activations, out=integers)
     integers *= grid.scales.T[:, :, None]
     if grid.offsets is not None:
         integers += grid.offsets.T[:, :, None] * activations.sum(axis=1)[:, None, :]
     integers *= np.repeat(scales, ACTIVATION_GROUP // width, axis=1).T[:, None, :]
-    product: Floats = np.add.reduce(integers, axis=0).T  # [n, rows]
+    product: Floats = np.add.reduce(products, axis=0).T  # along the first axis numpy adds in order
     return product
 
 

@@ -66,6 +66,30 @@ def test_a_weighted_sum_adds_rows_times_their_coefficients(kernels: Kernels, nam
         assert np.array_equal(kernels.weighted_sum(name, weights, coefficients[1:2])[0], found[1])
 
 
+@pytest.mark.parametrize("name", FORMATS)
+def test_columns_that_come_in_parts_give_the_bits_of_one_product(kernels: Kernels, name: str) -> None:
+    weights, x = random_rows(name, 6, 1024), random_floats(11, 1024, seed=1)
+    for n in (1, 2, 11):
+        product = kernels.begin_product(name, 6, n)
+        for first, last in ((0, 256), (256, 768), (768, 1024)):
+            start, end = (FORMATS[name].row_bytes(columns) if columns else 0 for columns in (first, last))
+            product.add(weights[:, start:end], x[:n, first:last])
+        assert np.array_equal(product.finish(), kernels.matmul(name, weights, x[:n]))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_rows_that_come_in_parts_or_lie_in_another_order_give_the_bits_of_one_sum(kernels: Kernels, name: str) -> None:
+    columns = some_columns(name)[-1]
+    weights, coefficients = random_rows(name, 50, columns), random_floats(3, 50)
+    coefficients[:, ::3] = 0
+    whole = kernels.weighted_sum(name, weights, coefficients)
+    parts = kernels.weighted_sum(name, weights[:20], coefficients[:, :20])
+    assert kernels.weighted_sum(name, weights[20:], coefficients[:, 20:], onto=parts) is parts
+    assert np.array_equal(parts, whole)
+    shuffled = np.random.default_rng(0).permutation(50)
+    assert np.array_equal(kernels.weighted_sum(name, weights[shuffled], coefficients[:, shuffled], np.argsort(shuffled)), whole)
+
+
 def test_rows_with_no_coefficient_are_not_looked_at(kernels: Kernels) -> None:
     weights = random_rows("q8_0", 4, 64)
     weights[2] = 255  # a scale that is not a number

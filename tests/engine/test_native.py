@@ -178,6 +178,18 @@ def test_rows_of_another_width_are_refused_before_the_library_sees_them() -> Non
         kernels.weighted_sum("q4_1", np.zeros((3, 40), np.uint8), random_floats(1, 5))
 
 
+def test_orders_and_sums_that_would_lead_outside_are_refused() -> None:
+    kernels, rows, ones = built(), random_rows("q4_1", 3, 64), np.ones((1, 3), np.float32)
+    with pytest.raises(ValueError, match="outside the 3 rows"):
+        kernels.weighted_sum("q4_1", rows, ones, np.array([0, 1, 3]))
+    with pytest.raises(ValueError, match="order of 2"):
+        kernels.weighted_sum("q4_1", rows, ones, np.array([0, 1]))
+    with pytest.raises(ValueError, match=r"onto contiguous float32 \[1, 64\]"):
+        kernels.weighted_sum("q4_1", rows, ones, onto=np.zeros((1, 32), np.float32))
+    with pytest.raises(ValueError, match="2 rows and 1 tokens"):
+        kernels.begin_product("q4_1", 3, 1).add(rows[:2], random_floats(1, 64))
+
+
 def test_a_path_that_the_machine_lacks_is_named() -> None:
     built()
     with pytest.raises(ValueError, match="no 'altivec' kernels"):
@@ -248,6 +260,9 @@ for path in ("scalar", "avx2", "avx512vnni", "neon", "neon-dot"):
                 for n in (1, 3, 17):
                     kernels.matmul(name, weights, random_floats(n, columns))
                     kernels.weighted_sum(name, weights, random_floats(n, rows))
+                    product = kernels.begin_product(name, rows, n)
+                    product.add(weights, random_floats(n, columns))
+                    product.finish()
     for dim in (8, 12, 64):
         room = random_floats(2, 2, 100, dim)
         for length in (1, 9, 65, 100):

@@ -47,13 +47,15 @@ typedef struct {
 typedef struct {
     const char *name;
     void (*quantize)(const float *x, int64_t groups, activations_t *out);
-    float (*dot)(format_t format, const uint8_t *row, int64_t groups, const activations_t *x);
-    /* rows at most 4; out[token * out_stride + row] for `tokens` (at most 8) of the activations' eight. */
+    /* With `lanes` [8] the sum goes on from there and is left there, for a row that comes in parts. */
+    float (*dot)(format_t format, const uint8_t *row, int64_t groups, const activations_t *x, float *lanes);
+    /* At most 4 rows against blocks of eight tokens; out[token * out_stride + row]. `lanes` is NULL or [blocks][lane_rows][8 lanes][8 tokens],
+       of which the first rows are these, and then takes what would go to `out`. */
     void (*dot_many)(format_t format, const uint8_t *const *rows, int row_count, int64_t groups, const activations_t *x, int64_t blocks,
-                     int64_t tokens, float *out, int64_t out_stride, uint8_t *scratch);
-    /* x is float32 [tokens][x_stride] */
+                     int64_t tokens, float *out, int64_t out_stride, uint8_t *scratch, float *lanes, int64_t lane_rows);
+    /* x is float32 [tokens][x_stride]; `lanes` is NULL or [tokens][lane_rows][16]. */
     void (*dot_plain)(format_t format, const uint8_t *row, int64_t columns, const float *x, int64_t x_stride, int64_t tokens, float *out,
-                      int64_t out_stride);
+                      int64_t out_stride, float *lanes, int64_t lane_rows);
     /* columns [first, first + columns) of a row as floats: scale * quant + offset; both are multiples of 32 for quantised formats */
     void (*expand)(format_t format, const uint8_t *row, int64_t first, int64_t columns, float *out);
     /* out[c] += coefficients[r] * (what expand gives for row r), rows in order */
@@ -78,6 +80,9 @@ const kernels_t *fk_kernels(void); /* the best of this machine, or what fk_use c
 /* Scratch bytes that dot_many needs: four unpacked rows with their scales. */
 int64_t fk_scratch_bytes(int64_t groups);
 
+/* Floats between one block of a part-wise sum and the next row's. */
+enum { BLOCK_LANES = LANES * LANES, PLAIN_LANES = 2 * LANES };
+
 FK_INLINE float fk_lanes(const float *lane) {
     return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
 }
@@ -101,16 +106,19 @@ typedef struct {
     const float *bias;
 } matrix_t;
 
-/* One of several products with the same activations; out[token * out_stride + row]. */
+/* One of several products with the same activations; out[token * out_stride + row], or `lanes` where the columns come in parts. */
 typedef struct {
     const matrix_t *w;
     float *out;
     int64_t out_stride;
+    float *lanes;
 } product_t;
 
 /* matmul.c: without the call lock, for use inside larger calls. All of `products` have as many columns. */
 int fk_products(const product_t *products, int count, const float *x, int64_t n, int64_t x_stride);
-int fk_row_sums(const matrix_t *w, const float *coefficients, int64_t n, int64_t coefficient_stride, float *out, int64_t out_stride);
+/* The rows of `w` in `order` (NULL: as they lie), added to what `out` holds. coefficients [n][coefficient_stride], by place in memory. */
+int fk_row_sums(const matrix_t *w, const float *coefficients, int64_t n, int64_t coefficient_stride, const int64_t *order, float *out,
+                int64_t out_stride);
 
 enum { FK_OK = 0, FK_NO_MEMORY = -1, FK_BAD_ARGUMENT = -2, FK_END_OF_FILE = -3, FK_IO = -4 };
 

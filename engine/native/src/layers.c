@@ -138,8 +138,8 @@ static int attention_block(const shape_t *s, const layer_t *layer, float *x, int
     float *normed = scratch, *out = normed + n * s->hidden, *query = out + n * s->hidden, *mixed = query + n * wide;
     float *key = mixed + n * wide, *value = key + n * narrow;
     attention_job_t job = {s, rotation, query, key, value, mixed, keys, values, first};
-    product_t inputs[] = {{&layer->query, query, wide}, {&layer->key, key, narrow}, {&layer->value, value, narrow}};
-    product_t output = {&layer->output, out, s->hidden};
+    product_t inputs[] = {{&layer->query, query, wide, NULL}, {&layer->key, key, narrow, NULL}, {&layer->value, value, narrow, NULL}};
+    product_t output = {&layer->output, out, s->hidden, NULL};
     normalise(x, n, s->hidden, layer->attention_norm, layer->attention_norm_bias, s->epsilon, normed);
     int failed = fk_products(inputs, 3, normed, n, s->hidden);
     if (failed) return failed;
@@ -169,13 +169,19 @@ static void activate_piece(void *context, int64_t first, int64_t last) {
 static int feed_forward_block(const shape_t *s, const layer_t *layer, float *x, int64_t n, float *scratch) {
     int64_t neurons = layer->up.rows;
     float *normed = scratch, *out = normed + n * s->hidden, *up = out + n * s->hidden, *gate = up + n * neurons;
-    product_t inputs[] = {{&layer->up, up, neurons}, {&layer->gate, gate, neurons}}, output = {&layer->down, out, s->hidden};
+    product_t inputs[] = {{&layer->up, up, neurons, NULL}, {&layer->gate, gate, neurons, NULL}};
+    product_t output = {&layer->down, out, s->hidden, NULL};
     activation_job_t job = {up, layer->gate.data ? gate : NULL, neurons};
     normalise(x, n, s->hidden, layer->ffn_norm, layer->ffn_norm_bias, s->epsilon, normed);
     int failed = fk_products(inputs, layer->gate.data ? 2 : 1, normed, n, s->hidden);
     if (failed) return failed;
     fk_pool_run(activate_piece, &job, n, 1);
-    failed = layer->down_is_neuron_major ? fk_row_sums(&layer->down, up, n, neurons, out, s->hidden) : fk_products(&output, 1, up, n, neurons);
+    if (layer->down_is_neuron_major) {
+        memset(out, 0, (size_t)(n * s->hidden) * sizeof(float));
+        failed = fk_row_sums(&layer->down, up, n, neurons, NULL, out, s->hidden);
+    } else {
+        failed = fk_products(&output, 1, up, n, neurons);
+    }
     if (!failed) add_to(x, out, layer->down_bias, n, s->hidden);
     return failed;
 }

@@ -105,7 +105,10 @@ static void quantized_rows(job_t *job, const product_t *p, int64_t first, int64_
     format_t format = (format_t)p->w->format;
     int64_t groups = p->w->columns / GROUP;
     if (job->n == 1) {
-        for (int64_t r = first; r < last; r++) p->out[r] = k->dot(format, p->w->data + r * p->w->row_stride, groups, job->quantized);
+        for (int64_t r = first; r < last; r++) {
+            float sum = k->dot(format, p->w->data + r * p->w->row_stride, groups, job->quantized, p->lanes ? p->lanes + r * LANES : NULL);
+            if (!p->lanes) p->out[r] = sum;
+        }
         return;
     }
     uint8_t *scratch = malloc((size_t)fk_scratch_bytes(groups));
@@ -117,7 +120,8 @@ static void quantized_rows(job_t *job, const product_t *p, int64_t first, int64_
         int count = last - r < 4 ? (int)(last - r) : 4;
         const uint8_t *rows[4];
         for (int i = 0; i < count; i++) rows[i] = p->w->data + (r + i) * p->w->row_stride;
-        k->dot_many(format, rows, count, groups, job->quantized, up(job->n, LANES) / LANES, job->n, p->out + r, p->out_stride, scratch);
+        k->dot_many(format, rows, count, groups, job->quantized, up(job->n, LANES) / LANES, job->n, p->out + r,
+                    p->out_stride, scratch, p->lanes ? p->lanes + r * BLOCK_LANES : NULL, p->w->rows);
     }
     free(scratch);
 }
@@ -127,8 +131,8 @@ static void product_rows(job_t *job, const product_t *p, int64_t first, int64_t 
     else
         for (int64_t r = first; r < last; r++)
             fk_kernels()->dot_plain((format_t)p->w->format, p->w->data + r * p->w->row_stride, p->w->columns, job->x, job->x_stride, job->n,
-                                    p->out + r, p->out_stride);
-    if (!p->w->bias) return;
+                                    p->out + r, p->out_stride, p->lanes ? p->lanes + r * PLAIN_LANES : NULL, p->w->rows);
+    if (!p->w->bias || p->lanes) return;
     for (int64_t t = 0; t < job->n; t++)
         for (int64_t r = first; r < last; r++) p->out[t * p->out_stride + r] += p->w->bias[r];
 }
@@ -170,22 +174,24 @@ enum { ROWS_AT_ONCE = 8 };
 
 typedef struct {
     format_t format;
-    const uint8_t *weights;
-    int64_t row_stride, rows, columns, n, coefficient_stride, out_stride, step;
+    const matrix_t *w;
+    int64_t n, coefficient_stride, out_stride, step;
     const float *coefficients;
+    const int64_t *order;
     float *out;
     _Atomic int failed;
 } sum_t;
 
-/* The next rows that some token wants, from *r on; returns how many. */
-static int gather_rows(const sum_t *job, int64_t *r, const uint8_t **rows, int64_t *indices) {
+/* The next rows that some token wants, from place *next of the order on; returns how many. */
+static int gather_rows(const sum_t *job, int64_t *next, const uint8_t **rows, int64_t *indices) {
     int count = 0;
-    for (; *r < job->rows && count < ROWS_AT_ONCE; (*r)++) {
+    for (; *next < job->w->rows && count < ROWS_AT_ONCE; (*next)++) {
+        int64_t r = job->order ? job->order[*next] : *next;
         int used = 0;
-        for (int64_t t = 0; t < job->n && !used; t++) used = job->coefficients[t * job->coefficient_stride + *r] != 0;
+        for (int64_t t = 0; t < job->n && !used; t++) used = job->coefficients[t * job->coefficient_stride + r] != 0;
         if (!used) continue;
-        rows[count] = job->weights + *r * job->row_stride;
-        indices[count++] = *r;
+        rows[count] = job->w->data + r * job->w->row_stride;
+        indices[count++] = r;
     }
     return count;
 }
@@ -196,14 +202,13 @@ static void sum_piece(void *context, int64_t first, int64_t last) {
     const kernels_t *k = fk_kernels();
     const uint8_t *rows[ROWS_AT_ONCE];
     int64_t indices[ROWS_AT_ONCE], r = 0, from = first * job->step;
-    int64_t columns = (last * job->step < job->columns ? last * job->step : job->columns) - from;
+    int64_t columns = (last * job->step < job->w->columns ? last * job->step : job->w->columns) - from;
     float coefficients[ROWS_AT_ONCE], *expanded = NULL;
     int count, several = job->n > 1;
     if (several && !(expanded = malloc((size_t)columns * ROWS_AT_ONCE * sizeof(float)))) {
         atomic_store(&job->failed, 1);
         return;
     }
-    for (int64_t t = 0; t < job->n; t++) memset(job->out + t * job->out_stride + from, 0, (size_t)columns * sizeof(float));
     while ((count = gather_rows(job, &r, rows, indices)) > 0) {
         for (int i = 0; several && i < count; i++) {
             k->expand(job->format, rows[i], from, columns, expanded + i * columns);
@@ -218,9 +223,10 @@ static void sum_piece(void *context, int64_t first, int64_t last) {
     free(expanded);
 }
 
-int fk_row_sums(const matrix_t *w, const float *coefficients, int64_t n, int64_t coefficient_stride, float *out, int64_t out_stride) {
+int fk_row_sums(const matrix_t *w, const float *coefficients, int64_t n, int64_t coefficient_stride, const int64_t *order, float *out,
+                int64_t out_stride) {
     int64_t step = fk_formats[w->format].quantized ? GROUP : 16;
-    sum_t job = {(format_t)w->format, w->data, w->row_stride, w->rows, w->columns, n, coefficient_stride, out_stride, step, coefficients, out, 0};
+    sum_t job = {(format_t)w->format, w, n, coefficient_stride, out_stride, step, coefficients, order, out, 0};
     int64_t units = up(w->columns, step) / step, share = up(units, fk_pool_threads() * 2) / (fk_pool_threads() * 2);
     fk_pool_run(sum_piece, &job, units, share < 4 ? 4 : share);
     return atomic_load(&job.failed) ? FK_NO_MEMORY : FK_OK;
@@ -236,19 +242,53 @@ FK_EXPORT int fk_matmul(int format, const uint8_t *weights, int64_t rows, int64_
     if (n == 0 || rows == 0) return FK_OK;
     fk_call_lock();
     matrix_t w = {format, rows, row_stride, columns, weights, NULL};
-    product_t product = {&w, out, out_stride};
+    product_t product = {&w, out, out_stride, NULL};
     int result = fk_products(&product, 1, x, n, x_stride);
     fk_call_unlock();
     return result;
 }
 
 FK_EXPORT int fk_weighted_sum(int format, const uint8_t *weights, int64_t rows, int64_t row_stride, int64_t columns,
-                              const float *coefficients, int64_t n, int64_t coefficient_stride, float *out, int64_t out_stride) {
+                              const float *coefficients, int64_t n, int64_t coefficient_stride, const int64_t *order, float *out,
+                              int64_t out_stride) {
     if (bad(format, rows, columns, n)) return FK_BAD_ARGUMENT;
     if (n == 0) return FK_OK;
     fk_call_lock();
     matrix_t w = {format, rows, row_stride, columns, weights, NULL};
-    int result = fk_row_sums(&w, coefficients, n, coefficient_stride, out, out_stride);
+    int result = fk_row_sums(&w, coefficients, n, coefficient_stride, order, out, out_stride);
     fk_call_unlock();
     return result;
+}
+
+/* As fk_matmul for some of the columns: what they add goes to `lanes`, which begins as zeros and is as large as fk_lane_floats says. All parts
+   but the last hold a multiple of 256 columns; then the sum has the bits of one product over all columns. */
+FK_EXPORT int fk_add_product(int format, const uint8_t *weights, int64_t rows, int64_t row_stride, int64_t columns, const float *x, int64_t n,
+                             int64_t x_stride, float *lanes) {
+    if (bad(format, rows, columns, n)) return FK_BAD_ARGUMENT;
+    if (n == 0 || rows == 0) return FK_OK;
+    matrix_t w = {format, rows, row_stride, columns, weights, NULL};
+    product_t product = {&w, lanes, 0, lanes}; /* `out` is not written to */
+    fk_call_lock();
+    int result = fk_products(&product, 1, x, n, x_stride);
+    fk_call_unlock();
+    return result;
+}
+
+FK_EXPORT int64_t fk_lane_floats(int format, int64_t rows, int64_t n) {
+    if (!fk_formats[format].quantized) return n * rows * PLAIN_LANES;
+    return n == 1 ? rows * LANES : up(n, LANES) * rows * LANES;
+}
+
+/* The sums that the lanes hold: out [n][rows]. */
+FK_EXPORT void fk_finish_product(int format, const float *lanes, int64_t rows, int64_t n, float *out) {
+    for (int64_t t = 0; t < n; t++)
+        for (int64_t r = 0; r < rows; r++) {
+            float lane[LANES];
+            for (int i = 0; i < LANES; i++) {
+                const float *plain = lanes + (t * rows + r) * PLAIN_LANES;
+                if (!fk_formats[format].quantized) lane[i] = plain[i] + plain[i + LANES];
+                else lane[i] = n == 1 ? lanes[r * LANES + i] : lanes[(t / LANES * rows + r) * BLOCK_LANES + i * LANES + t % LANES];
+            }
+            out[t * rows + r] = fk_lanes(lane);
+        }
 }

@@ -40,14 +40,16 @@ static int32_t group_product(const group_t *w, const int8_t *x) {
     return first * w->multiplier[0] + last * w->multiplier[1];
 }
 
-static float dot(format_t format, const uint8_t *row, int64_t groups, const activations_t *x) {
+static float dot(format_t format, const uint8_t *row, int64_t groups, const activations_t *x, float *lanes) {
     float lane[LANES] = {0};
+    if (lanes) memcpy(lane, lanes, sizeof lane);
     group_t w;
     for (int64_t g = 0; g < groups; g++) {
         unpack_group(format, row, g, &w);
         lane[g % LANES] += (float)group_product(&w, x->q + g * GROUP) * (w.scale * x->scale[g]);
         if (has_offset(format)) lane[g % LANES] += w.offset * x->scaled_sum[g];
     }
+    if (lanes) memcpy(lanes, lane, sizeof lane);
     return fk_lanes(lane);
 }
 
@@ -63,15 +65,17 @@ static void add_group(const group_t *w, int offset, const activations_t *x, int6
 }
 
 static void dot_many(format_t format, const uint8_t *const *rows, int row_count, int64_t groups, const activations_t *x, int64_t blocks,
-                     int64_t tokens, float *out, int64_t out_stride, uint8_t *scratch) {
+                     int64_t tokens, float *out, int64_t out_stride, uint8_t *scratch, float *lanes, int64_t lane_rows) {
     group_t *unpacked = (group_t *)scratch;
     for (int r = 0; r < row_count; r++) {
         for (int64_t g = 0; g < groups; g++) unpack_group(format, rows[r], g, &unpacked[g]);
         for (int64_t b = 0; b < blocks; b++) {
             int64_t here = tokens - b * LANES < LANES ? tokens - b * LANES : LANES;
-            float lane[LANES][LANES] = {{0}};
+            float lane[LANES][LANES] = {{0}}, *kept = lanes ? lanes + (b * lane_rows + r) * BLOCK_LANES : NULL;
+            if (kept) memcpy(lane, kept, sizeof lane);
             for (int64_t g = 0; g < groups; g++) add_group(&unpacked[g], has_offset(format), &x[b], g, here, lane);
-            for (int64_t t = 0; t < here; t++) {
+            if (kept) memcpy(kept, lane, sizeof lane);
+            for (int64_t t = 0; t < here && !kept; t++) {
                 float mine[LANES];
                 for (int i = 0; i < LANES; i++) mine[i] = lane[i][t];
                 out[(b * LANES + t) * out_stride + r] = fk_lanes(mine);
@@ -83,10 +87,15 @@ static void dot_many(format_t format, const uint8_t *const *rows, int row_count,
 int64_t fk_scratch_bytes(int64_t groups) { return (groups + LANES) * (int64_t)sizeof(group_t) * 4; }
 
 static void dot_plain(format_t format, const uint8_t *row, int64_t columns, const float *x, int64_t x_stride, int64_t tokens, float *out,
-                      int64_t out_stride) {
+                      int64_t out_stride, float *lanes, int64_t lane_rows) {
     for (int64_t t = 0; t < tokens; t++) {
-        float lane[2 * LANES] = {0};
-        for (int64_t c = 0; c < columns; c++) lane[c % (2 * LANES)] += plain_value(format, row, c) * x[t * x_stride + c];
+        float lane[PLAIN_LANES] = {0}, *kept = lanes ? lanes + t * lane_rows * PLAIN_LANES : NULL;
+        if (kept) memcpy(lane, kept, sizeof lane);
+        for (int64_t c = 0; c < columns; c++) lane[c % PLAIN_LANES] += plain_value(format, row, c) * x[t * x_stride + c];
+        if (kept) {
+            memcpy(kept, lane, sizeof lane);
+            continue;
+        }
         for (int i = 0; i < LANES; i++) lane[i] += lane[i + LANES];
         out[t * out_stride] = fk_lanes(lane);
     }
@@ -125,7 +134,7 @@ static void attend(const float *query, const float *keys, const float *values, i
         int count = length - first < POSITIONS ? (int)(length - first) : POSITIONS;
         float highest = top;
         for (int i = 0; i < count; i++) {
-            dot_plain(F32, (const uint8_t *)(keys + (first + i) * dim), dim, query, dim, 1, &score[i], 1);
+            dot_plain(F32, (const uint8_t *)(keys + (first + i) * dim), dim, query, dim, 1, &score[i], 1, NULL, 0);
             score[i] *= scale;
             highest = score[i] > highest ? score[i] : highest;
         }
