@@ -142,8 +142,12 @@ def test_the_process_dying_in_mid_answer_costs_one_answer(packed: Callable[..., 
     with Engine(packed("llama"), MEMORY) as opened:
         before = opened.generate(asked()).text
         victim = psutil.Process(opened.process_id)
+        victim.suspend()  # so that it cannot finish first
+        killing = threading.Timer(0.2, victim.kill)
+        killing.start()
         with pytest.raises(EngineDied, match="starts it anew"):
-            opened.generate(asked(max_tokens=600, temperature=1.0), lambda text: victim.kill())
+            opened.generate(asked())
+        killing.join()
         assert opened.generate(asked()).text == before
         assert opened.process_id != victim.pid
 

@@ -101,7 +101,7 @@ def test_a_gguf_file_gives_the_logits_of_the_weights_it_holds(kind: str, quant: 
     if quant is GGMLQuantizationType.F16:
         assert np.abs(found - expected).max() < 1e-3
     else:  # activations are rounded to eight bits
-        assert np.abs(found - expected).mean() < 0.02 * np.abs(expected).mean()
+        assert np.abs(found - expected).mean() < 0.04 * np.abs(expected).mean()
     assert packed.layers[0].part("down").format == quant.name.lower()
 
 
