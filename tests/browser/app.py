@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from playwright.sync_api import Browser, FilePayload, Page, sync_playwright
+from playwright.sync_api import Browser, FilePayload, Locator, Page, sync_playwright
 
 from surrogates import schema, service
 
@@ -150,6 +151,11 @@ def ask(page: Page, question: str) -> None:
     box.fill(question)
     box.press("Enter")
     page.get_by_test_id("stChatMessage").filter(has_text=question).last.wait_for()
+
+
+def marks(page: Page, kind: str = r"(written|declined|sure)$") -> Locator:
+    """The marks of answers that are on the page, by how their words end."""
+    return page.locator(".stMarkdownBadge:visible", has_text=re.compile(kind))
 
 
 def wait_for_worker(app: App) -> None:

@@ -14,12 +14,24 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.app import HOW_TO_GET, ROOT, App, ask, browser, chromium, engine_process, open_page, running_app, upload, wait_for_worker
+from tests.browser.app import (
+    HOW_TO_GET,
+    ROOT,
+    App,
+    ask,
+    browser,
+    chromium,
+    engine_process,
+    marks,
+    open_page,
+    running_app,
+    upload,
+    wait_for_worker,
+)
 
 WIDTHS = (1280, 800)
 QUESTION = "What is the tightening torque for the mounting bolts of the HX 300?"
 REFUSED = {"scan of 1994.tif": b"II*\x00", "empty.pdf": b"", "readme.doc": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1 of Word 97"}
-ROUTE = re.compile(r"(written|declined|sure)$")
 
 
 @dataclass(frozen=True)
@@ -40,7 +52,8 @@ class Camera:
                 page.context.close()
 
     def take(self, page: Page, name: str) -> None:
-        """One picture, once nothing moves any more."""
+        """One picture, once every element is drawn and nothing moves any more."""
+        expect(page.get_by_test_id("stSkeleton")).to_have_count(0, timeout=60_000)
         page.wait_for_timeout(1_200)
         page.screenshot(path=self.folder / f"{name}.png")
 
@@ -111,11 +124,11 @@ def asking(camera: Camera) -> None:
     if not camera.guide:
         camera.all_looks(chat, "ask-busy")
     engine.resume()
-    page.get_by_text(ROUTE).last.wait_for(timeout=60_000)
+    marks(page).last.wait_for(timeout=60_000)
     for question in ("What does alarm E-17 mean?", "Who won the football world cup in 1998?"):
-        count = page.get_by_text(ROUTE).count()
+        count = marks(page).count()
         ask(page, question)
-        expect(page.get_by_text(ROUTE)).to_have_count(count + 1, timeout=60_000)
+        expect(marks(page)).to_have_count(count + 1, timeout=60_000)
     page.context.close()
     for page, suffix in camera.looks(chat):
         camera.take(page, f"ask{suffix}")
@@ -140,7 +153,7 @@ def teaching(camera: Camera) -> None:
     page.context.close()
     page = open_page(camera.window, camera.app)
     ask(page, question)
-    page.get_by_text(re.compile("sure$")).last.wait_for(timeout=60_000)
+    marks(page, r"sure$").last.wait_for(timeout=60_000)
     chat = page.url.removeprefix(camera.app.address).lstrip("/")
     page.context.close()
     camera.all_looks(chat, "instant")

@@ -10,14 +10,13 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.app import App, ask, engine_process, open_page, upload, wait_for_worker
+from tests.browser.app import App, ask, engine_process, marks, open_page, upload, wait_for_worker
 
 pytestmark = [pytest.mark.browser, pytest.mark.models]
 Visit = Callable[..., Page]
 ANSWER_MS = 180_000
 COMPRESSOR = b"# Compressor K7\n\n## Receiver\n\nThe safety valve of the compressor K7 receiver opens at 11.3 bar.\n"
 QUESTION = "What is the rated pressure of the HX 300 pump?"
-ROUTE = re.compile(r"(written|declined|sure)$")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -46,7 +45,7 @@ def slow_model(app: App) -> Iterator[None]:
 def test_an_answer_opens_the_cited_page_as_a_picture(visit: Visit) -> None:
     page = visit()
     ask(page, QUESTION)
-    expect(page.get_by_text(ROUTE).last).to_be_visible(timeout=ANSWER_MS)
+    expect(marks(page).last).to_be_visible(timeout=ANSWER_MS)
     chip = page.get_by_role("button", name=re.compile(r"1 · HX .* · page \d"))
     chip.first.click()
     picture = page.get_by_role("dialog").get_by_role("img", name=re.compile("the cited passage marked"))
@@ -57,7 +56,7 @@ def test_an_answer_opens_the_cited_page_as_a_picture(visit: Visit) -> None:
 def test_a_source_without_pages_shows_its_text_with_the_quote_marked(visit: Visit) -> None:
     page = visit()
     ask(page, "What is the flash point of Hydra 46?")
-    expect(page.get_by_text(ROUTE).last).to_be_visible(timeout=ANSWER_MS)
+    expect(marks(page).last).to_be_visible(timeout=ANSWER_MS)
     page.get_by_role("button", name=re.compile(r"^\S* ?1 · Hydra 46")).first.click()
     expect(page.get_by_role("dialog").locator("mark").first).to_be_visible()
 
@@ -73,7 +72,7 @@ def test_a_running_answer_survives_a_reload_is_seen_in_a_second_window_and_can_b
         second.get_by_role("button", name="Stop").click()
         expect(page.get_by_role("button", name="Stopping")).to_be_visible()
     for one in (page, second):
-        expect(one.get_by_text(re.compile("stopped( before it was finished)?$")).first).to_be_visible(timeout=ANSWER_MS)
+        expect(marks(one, r"stopped( before it was finished)?$").first).to_be_visible(timeout=ANSWER_MS)
 
 
 def test_a_model_that_dies_in_mid_answer_is_told_and_the_next_question_works(visit: Visit, app: App) -> None:
@@ -84,13 +83,13 @@ def test_a_model_that_dies_in_mid_answer_is_told_and_the_next_question_works(vis
         engine_process(app).kill()
     expect(page.get_by_role("button", name="Stop")).to_have_count(0, timeout=ANSWER_MS)
     ask(page, QUESTION)
-    expect(page.get_by_text(re.compile("written$")).last).to_be_visible(timeout=ANSWER_MS)
+    expect(marks(page, r"written$").last).to_be_visible(timeout=ANSWER_MS)
 
 
 def test_a_chat_is_renamed_found_again_and_deleted(visit: Visit) -> None:
     page = visit()
     ask(page, "Who won the world cup in 1998?")
-    expect(page.get_by_text(ROUTE).last).to_be_visible(timeout=ANSWER_MS)
+    expect(marks(page).last).to_be_visible(timeout=ANSWER_MS)
     page.get_by_role("button", name="Chat", exact=True).click()
     page.get_by_label("Name of this chat").fill("Football")
     page.get_by_label("Name of this chat").press("Enter")
@@ -129,7 +128,7 @@ def test_after_teaching_a_taught_question_is_answered_instantly(visit: Visit) ->
     question = page.locator('[data-testid="stMain"] .st-key-examples strong').first.inner_text()
     asking = visit()
     ask(asking, question)
-    expect(asking.get_by_text(re.compile("sure$")).last).to_be_visible(timeout=ANSWER_MS)
+    expect(marks(asking, r"sure$").last).to_be_visible(timeout=ANSWER_MS)
 
 
 def test_the_dark_theme_follows_the_system(visit: Visit) -> None:
