@@ -80,9 +80,10 @@ pressurise pressurize | depressurise depressurize
 required mandatory | optional
 safe | unsafe dangerous"""
 
-# What one does with anything; such a word names no component and no special task.
-_COMMON_ACTIONS = """setup set open check show view see use access manage configure customize customise select choose make need do get
-go look allow enable turn switch option feature"""
+# What one does with anything, and words that name no component and no special task.
+_NAMES_NOTHING = """setup set open check show view see use access manage configure customize customise select choose make need do get
+go look allow enable turn switch option feature another done reason kind sort particular example case again instead already currently
+happened happening really correctly exactly usually normally properly simply certain various necessary important sign newest best good"""
 # "on" is a state only after such a verb or at the end; elsewhere it is a preposition. "left on" is not the left side.
 _SWITCHED_ON = re.compile(r"\b(?:turn|switch|power)\w*(?:\W+\w+){0,4}?\W+on\b|\bon\W*$", re.IGNORECASE)
 _LEFT_OVER = re.compile(r"\b(?:be|is|are|was|were|been|have|has|had)\s+left\b|\bleft\s+(?:on|over|in|open)\b", re.IGNORECASE)
@@ -207,7 +208,7 @@ def names_same_component(question: str, matched: str, evidence: str, rarity: Rar
     here mean another subject. A single word that the library does not know at all may be the asker's own word for it.
     """
     asked, here = content(question), content(matched) | content(evidence)
-    elsewhere = [word for word in asked - here - content(_COMMON_ACTIONS) if rarity.sets_apart(word, settings.distinctive_share)]
+    elsewhere = [word for word in asked - here - content(_NAMES_NOTHING) if rarity.sets_apart(word, settings.distinctive_share)]
     return not elsewhere and 1.0 - rarity.share(asked, here) <= settings.unexplained_share
 
 

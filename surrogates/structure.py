@@ -35,7 +35,9 @@ _TROUBLE = re.compile(
 )
 CONDITION = re.compile(r"^(?:If|When|In case) (?P<condition>[^,]{8,90}), (?P<advice>[^.]{8,}.*)$")
 ENUMERATION = re.compile(r"^(?:\d+(?:\.\d+)*\.?|[A-Z]\.|(?:chapter|section|appendix|annex)\s+[\dA-Z]+[.:]?)\s+", re.IGNORECASE)
-_POINTS_BACK = "it this that these those they he she there here such both one you we i"
+_POINTS_BACK = """it this that these those they he she there here such both one you your we our i my once when if while after before
+although
+since for in on at to by with as note because another each all some most many what which who how"""
 POINTS_BACK = frozenset(_POINTS_BACK.split())
 # Headings that name a part of every document, not a thing.
 _GENERIC = """introduction overview general notes note contents index description usage example examples parameters summary background
@@ -122,7 +124,8 @@ def definition_pairs(passage: Passage) -> Iterator[Pair]:
     if match is None or start < 0 or not is_name(match.group("subject")) or first.rstrip().endswith(":"):
         return
     subject = _without_article(match.group("subject"))
-    question = f"What is {subject} used for?" if PURPOSE.search(first) else f"What is {subject}?"
+    is_or_are = "are" if re.search(r"[^s]s$", subject) else "is"
+    question = f"What {is_or_are} {subject} used for?" if PURPOSE.search(first) else f"What {is_or_are} {subject}?"
     yield Pair(question, first, (Quote(passage.id, start, start + len(first)),), "structure")
 
 
