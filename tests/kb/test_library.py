@@ -269,3 +269,21 @@ def test_two_processes_can_add_at_the_same_time(home: Path, encoder: Encoder, wr
 def test_the_encoder_of_the_tests_is_the_same_everywhere() -> None:
     other = runpy.run_path(str(Path(__file__).with_name("conftest.py")))["WordEncoder"]()
     assert other.encode(["oil pump"])[0] @ other.encode(["pump oil"])[0] == pytest.approx(1.0, abs=1e-5)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the limit on file sizes that stands for a full disk is POSIX")
+def test_a_full_disk_refuses_the_file_with_the_way_out_and_leaves_nothing(library: Library, pump: Path, write: Write) -> None:
+    import resource
+
+    library.add(pump)
+    before = library.check(), contents(library)
+    large = write("large.txt", "The pump runs at 42 bar. " * 5_000)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, hard))
+    try:
+        added = library.add(large)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert added.status == "refused" and "could not be stored" in (added.reason or "")
+    assert (library.check(), contents(library)) == before
+    assert library.add(large).status == "indexed"
