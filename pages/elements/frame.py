@@ -12,6 +12,7 @@ from pathlib import Path
 import streamlit as st
 
 from kb import database
+from kb.encoder import EncoderMissing
 from kb.library import Library
 from surrogates import schema, service
 
@@ -47,6 +48,8 @@ def page(home: Path, draw: Callable[[Path], None], path: str, title: str, icon: 
             draw(home)
         except database.UnusableHome as error:
             st.error(f"The library cannot be opened: {error}", icon=":material/folder_off:")
+        except EncoderMissing as error:
+            st.error(f"The set-up is not complete: {error}.", icon=":material/build:")
         except (OSError, sqlite3.Error) as error:
             log.exception("the page %s failed", path)
             st.error(f"This page could not read or write its data in {home}: {error}. Free the disk or the file, then reload the page.")
