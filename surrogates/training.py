@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from surrogates import adapter, bank, confidence, model
-from surrogates.confidence import Features
+from surrogates.confidence import Features, Head
 from surrogates.lookalikes import look_alikes
 from surrogates.offtopic import QUESTIONS as OFF_TOPIC
 from surrogates.surrogate import Prediction, Surrogate
-from surrogates.threshold import Label, certificates
+from surrogates.threshold import FLOORS, Label, certificates
 
 if TYPE_CHECKING:
     from kb.library import Library
@@ -32,11 +32,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """`questions` are asked at most in each of head and calibration; fewer than `least` leave the built-in head and floors."""
+    """`questions` are asked at most in each of head and calibration; fewer than `least` leave the built-in head and floors.
+
+    `gain` is how much more of the held-out questions an adapter must bring to their own passage to be kept.
+    """
 
     questions: int = 250
     least: int = 60
     lures: int = 4_000
+    gain: float = 0.02
     seed: int = 0
     adapter: adapter.AdapterSettings = field(default_factory=adapter.AdapterSettings)
 
@@ -97,7 +101,7 @@ def _parts(surrogate: Surrogate) -> NDArray[np.int64]:
 def _adapter(
     surrogate: Surrogate, parts: NDArray[np.int64], settings: TrainSettings, should_stop: Callable[[], bool]
 ) -> adapter.Adapter | None:
-    """The adapter, if it puts held-out questions nearer to their own answer than the frozen vectors do; else None."""
+    """The adapter, if held-out questions find their own passage by `gain` more often with it than with the frozen vectors; else None."""
     view = surrogate.view
     learning = np.flatnonzero(view.serving & (parts < PARTS - 2))
     if len(learning) < settings.least:
@@ -110,7 +114,7 @@ def _adapter(
     held_out = np.flatnonzero(view.serving & (parts >= PARTS - 2))
     before, after = _nearest_is_own(surrogate, held_out, view.vectors), _nearest_is_own(surrogate, held_out, fitted.apply(view.vectors))
     log.info("adapter: nearest question has the same source for %.3f before, %.3f after", before, after)
-    return fitted if after > before else None
+    return fitted if after >= before + settings.gain else None
 
 
 def _nearest_is_own(surrogate: Surrogate, rows: NDArray[np.int64], vectors: NDArray[np.float32]) -> float:
@@ -168,7 +172,8 @@ def _model(
     right = [asked.right for asked in rows]
     head = confidence.BUILT_IN
     if len(rows) >= settings.least and any(right) and not all(right):
-        head = confidence.fit([asked.features for asked in rows], right)
+        fitted = confidence.fit([asked.features for asked in rows], right)
+        head = fitted if _answers_more(fitted, head, for_threshold) else head
     labels = [Label(head.confidence(asked.features), asked.right, "teacher") for asked in for_threshold if not asked.refused]
     facts = {
         "adapter": trained is not None,
@@ -177,6 +182,16 @@ def _model(
         "calibration_questions": len(labels),
     }
     return model.Model(library.encoder.name, trained, head, tuple(certificates(labels, "the teacher's own questions")), facts)
+
+
+def _answers_more(fitted: Head, built_in: Head, asked: Sequence[Asked]) -> bool:
+    """Whether a fitted head answers more held-out questions rightly at the middle floor, and no more of them wrongly."""
+    passed = [row for row in asked if not row.refused]
+
+    def answered(head: Head, right: bool) -> int:
+        return sum(row.right is right and head.confidence(row.features) >= FLOORS[2] for row in passed)
+
+    return answered(fitted, True) > answered(built_in, True) and answered(fitted, False) <= answered(built_in, False)
 
 
 def _never() -> bool:

@@ -5,9 +5,9 @@ import pytest
 from engine.request import Generation, Request
 from kb.library import Library
 from surrogates import model, teaching
-from surrogates.confidence import BUILT_IN
+from surrogates.confidence import BUILT_IN, Features, Head
 from surrogates.threshold import FLOORS, accept_at
-from surrogates.training import TrainSettings, train
+from surrogates.training import Asked, TrainSettings, _answers_more, train
 
 Add = Callable[[str, str], int]
 PARTS = ("pump", "valve", "press", "saw", "motor", "gearbox", "fan", "filter", "tank", "belt", "chain", "clutch", "brake", "sensor")
@@ -65,3 +65,13 @@ def test_a_stopped_training_leaves_the_model_that_was_there(taught: Library) -> 
 def test_levels_outside_one_to_five_are_refused(word_library: Library) -> None:
     with pytest.raises(ValueError, match="level is 6"):
         accept_at(word_library, 6)
+
+
+def test_a_fitted_head_is_used_only_if_it_answers_more_and_no_worse() -> None:
+    good = Features(0.95, 0.93, 0.3, 0.9, 0.9, 1.0, 0.9, 1.0, 0.7, 0.2, 0.0)
+    poor = Features(0.4, 0.4, 0.01, 0.2, 0.2, 0.4, 0.2, 0.0, 0.2, -0.2, 0.6)
+    asked = [Asked(good, True, False), Asked(poor, False, False), Asked(poor, True, True)]
+    shy, bold = Head(BUILT_IN.weights, -30.0), Head(BUILT_IN.weights, 30.0)
+    assert _answers_more(BUILT_IN, shy, asked)
+    assert not _answers_more(shy, BUILT_IN, asked)
+    assert not _answers_more(bold, BUILT_IN, asked)
