@@ -126,12 +126,21 @@ static void quantized_rows(job_t *job, const product_t *p, int64_t first, int64_
     free(scratch);
 }
 
+/* Few tokens against some rows at a time, so that both stay in the first-level cache. */
+static void plain_rows(job_t *job, const product_t *p, int64_t first, int64_t last) {
+    enum { ROWS = 8, TOKENS = 4 };
+    const matrix_t *w = p->w;
+    for (int64_t from = first; from < last; from += ROWS)
+        for (int64_t t = 0; t < job->n; t += TOKENS)
+            for (int64_t r = from; r < last && r < from + ROWS; r++)
+                fk_kernels()->dot_plain((format_t)w->format, w->data + r * w->row_stride, w->columns, job->x + t * job->x_stride, job->x_stride,
+                                        job->n - t < TOKENS ? job->n - t : TOKENS, p->out + t * p->out_stride + r, p->out_stride,
+                                        p->lanes ? p->lanes + (t * w->rows + r) * PLAIN_LANES : NULL, w->rows);
+}
+
 static void product_rows(job_t *job, const product_t *p, int64_t first, int64_t last) {
     if (fk_formats[p->w->format].quantized) quantized_rows(job, p, first, last);
-    else
-        for (int64_t r = first; r < last; r++)
-            fk_kernels()->dot_plain((format_t)p->w->format, p->w->data + r * p->w->row_stride, p->w->columns, job->x, job->x_stride, job->n,
-                                    p->out + r, p->out_stride, p->lanes ? p->lanes + r * PLAIN_LANES : NULL, p->w->rows);
+    else plain_rows(job, p, first, last);
     if (!p->w->bias || p->lanes) return;
     for (int64_t t = 0; t < job->n; t++)
         for (int64_t r = first; r < last; r++) p->out[t * p->out_stride + r] += p->w->bias[r];
