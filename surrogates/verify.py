@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from surrogates.gates import negation_agrees, polarity_agrees
 from surrogates.quantities import unsupported
-from surrogates.quotes import Quote, asks_for_a_way, compose
+from surrogates.quotes import Quote, compose
 from surrogates.units import spans
 from surrogates.wording import Rarity, content, words
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SUPPORT_AT_LEAST = 0.85  # idf-weighted share of a sentence's content words in its place and the question; see docs/benchmarks/asking.md
 QUOTE_AT_LEAST = 0.5  # least likeness at which a failed sentence is taken to come from a unit
-SAYS_AS_MUCH = 0.8  # share of the quote's content words, where a way of doing is asked for
+SAYS_AS_MUCH = 0.8  # least share of the quote's content words; below it the default model's texts answer worse than the quote
 LOOSE_WORDS = 40  # a written answer may be longer than the quote up to here
 ECHO = re.compile(r"^(?:answer|the answer is|excerpt \d+[^:\n]*|question|a|q)\s*:\s*", re.IGNORECASE)
 PROMPT_PARTS = re.compile(r"\n\s*(?:question|excerpt \d+|passage \d+)\b.*", re.IGNORECASE | re.DOTALL)
@@ -76,10 +76,9 @@ def verify(written: str, question: str, passages: Sequence[Passage], rarity: Rar
 
 
 def settle(written: str, question: str, ranked: Sequence[Quote], rarity: Rarity, *, is_finished: bool = True) -> Verified:
-    """The text to show: what was written if all of it holds and it does not ramble, else the quote that answers best.
+    """The text to show: what was written if all of it holds and it says what the best quote says, else that quote.
 
-    `ranked` are the units of the passages that the writer saw, best first (`rank_units`). How something is done is answered whole: there
-    the written text must also say what the quote says.
+    `ranked` are the units of the passages that the writer saw, best first (`rank_units`).
     """
     quotes = compose(question, ranked[0]) if ranked else []
     passages = list(dict.fromkeys(quote.passage for quote in ranked))
@@ -87,7 +86,7 @@ def settle(written: str, question: str, ranked: Sequence[Quote], rarity: Rarity,
     stands = bool(verified.text) and verified.replaced == verified.dropped == 0
     said = "\n".join(quote.text for quote in quotes)
     is_tight = len(verified.text.split()) <= max(LOOSE_WORDS, len(said.split()))
-    if stands and is_tight and (not asks_for_a_way(question) or rarity.share(content(said), content(verified.text)) >= SAYS_AS_MUCH):
+    if stands and is_tight and rarity.share(content(said), content(verified.text)) >= SAYS_AS_MUCH:
         return verified
     return Verified(said, tuple(quotes), max(verified.replaced, 1), verified.dropped)
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from kb.records import Passage
-from surrogates.verify import tidy, verify
+from surrogates.quotes import Quote
+from surrogates.units import spans
+from surrogates.verify import settle, tidy, verify
 from surrogates.wording import Rarity
 
 PUMP = (
@@ -81,3 +83,31 @@ def test_echoes_of_the_prompt_are_cut(written: str) -> None:
 
 def test_nothing_written_is_nothing() -> None:
     assert tidy(" \n ") == ""
+
+
+RANKED = [Quote(passage(PUMP), span.start, span.end) for span in spans(PUMP)]
+SET_TO = "The relief valve is set to 210 bar at the factory."
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "The relief valve is set to 240 bar at the factory.",
+        "Tighten the flange bolts to 85 Nm in a cross pattern.",
+        "Our customers love this wonderful product.",
+        "",
+    ],
+)
+def test_a_text_that_is_wrong_or_says_something_else_gives_way_to_the_quote(written: str) -> None:
+    settled = settle(written, QUESTION, RANKED, RARITY)
+    assert settled.text == SET_TO
+    assert settled.replaced
+
+
+def test_a_text_that_holds_and_says_what_the_quote_says_is_shown_as_written() -> None:
+    written = "At the factory, the relief valve is set to 210 bar. Replace the return filter every 500 hours."
+    assert settle(written, QUESTION, RANKED, RARITY).text == written
+
+
+def test_without_passages_nothing_is_settled() -> None:
+    assert settle("Anything.", QUESTION, [], RARITY).text == ""
