@@ -119,7 +119,7 @@ def asking(camera: Camera) -> None:
     engine = engine_process(camera.app)
     engine.suspend()
     ask(page, QUESTION)
-    page.get_by_role("button", name="Stop").wait_for()
+    stop_button(page).wait_for()
     chat = page.url.removeprefix(camera.app.address).lstrip("/")
     if not camera.guide:
         camera.all_looks(chat, "ask-busy")
@@ -144,7 +144,7 @@ def teaching(camera: Camera) -> None:
     page.get_by_role("option", name="Some, to try it").click()
     page.get_by_label("Passages, if some").fill("12")
     page.get_by_role("button", name="Start teaching").click()
-    page.get_by_role("button", name="Stop").wait_for()
+    stop_button(page).wait_for()
     if not camera.guide:
         camera.all_looks("teach", "teach-busy")
     page.get_by_text("Teaching is done").wait_for(timeout=300_000)

@@ -10,7 +10,7 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.app import App, ask, engine_process, marks, open_page, upload, wait_for_worker
+from tests.browser.app import App, ask, engine_process, marks, open_page, stop_button, upload, wait_for_worker
 
 pytestmark = [pytest.mark.browser, pytest.mark.models]
 Visit = Callable[..., Page]
@@ -65,12 +65,12 @@ def test_a_running_answer_survives_a_reload_is_seen_in_a_second_window_and_can_b
     page = visit()
     with slow_model(app):
         ask(page, QUESTION)
-        expect(page.get_by_role("button", name="Stop")).to_be_visible()
+        expect(stop_button(page)).to_be_visible()
         page.reload()
-        expect(page.get_by_role("button", name="Stop")).to_be_visible()
+        expect(stop_button(page)).to_be_visible()
         second = visit(page.url.removeprefix(app.address).lstrip("/"))
-        second.get_by_role("button", name="Stop").click()
-        expect(page.get_by_role("button", name="Stopping")).to_be_visible()
+        stop_button(second).click()
+        expect(stop_button(page, "Stopping")).to_be_visible()
     for one in (page, second):
         expect(marks(one, r"stopped( before it was finished)?$").first).to_be_visible(timeout=ANSWER_MS)
 
@@ -79,9 +79,9 @@ def test_a_model_that_dies_in_mid_answer_is_told_and_the_next_question_works(vis
     page = visit()
     with slow_model(app):
         ask(page, QUESTION)
-        expect(page.get_by_role("button", name="Stop")).to_be_visible()
+        expect(stop_button(page)).to_be_visible()
         engine_process(app).kill()
-    expect(page.get_by_role("button", name="Stop")).to_have_count(0, timeout=ANSWER_MS)
+    expect(stop_button(page)).to_have_count(0, timeout=ANSWER_MS)
     ask(page, QUESTION)
     expect(marks(page, r"written$").last).to_be_visible(timeout=ANSWER_MS)
 
