@@ -25,6 +25,7 @@ from tests.browser.app import (
     marks,
     open_page,
     running_app,
+    stop_button,
     upload,
     wait_for_worker,
 )
