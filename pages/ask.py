@@ -131,11 +131,16 @@ def _draw_chat(home: Path, connection: sqlite3.Connection, chosen: chat.Chat) ->
 
 def _draw_chat_head(home: Path, chosen: chat.Chat) -> None:
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        st.subheader(text.as_label(chosen.title), anchor=False)
+        st.subheader(text.as_label(_title(chosen), chat.TITLE_CHARACTERS + 1), anchor=False)
         with st.container(horizontal=True, width="content", vertical_alignment="center"):
             st.badge(chosen.collection or WHOLE_LIBRARY, icon=":material/folder:", color="gray", help="Where this chat searches")
             with st.popover("Chat", icon=":material/more_horiz:"):
                 _draw_chat_menu(home, chosen)
+
+
+def _title(one: chat.Chat) -> str:
+    """The chat's title; one that was cut at its full length says so."""
+    return one.title + "…" * (len(one.title) == chat.TITLE_CHARACTERS)
 
 
 def _draw_chat_menu(home: Path, chosen: chat.Chat) -> None:

@@ -126,7 +126,7 @@ def asking(camera: Camera) -> None:
         camera.all_looks(chat, "ask-busy")
     engine.resume()
     marks(page).last.wait_for(timeout=60_000)
-    for question in ("What does alarm E-17 mean?", "Who won the football world cup in 1998?"):
+    for question in () if camera.guide else ("What does alarm E-17 mean?", "Who won the football world cup in 1998?"):
         count = marks(page).count()
         ask(page, question)
         expect(marks(page)).to_have_count(count + 1, timeout=60_000)
