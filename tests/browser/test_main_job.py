@@ -125,7 +125,7 @@ def test_after_teaching_a_taught_question_is_answered_instantly(visit: Visit) ->
     page.get_by_label("Passages, if some").fill("4")
     page.get_by_role("button", name="Start teaching").click()
     expect(page.get_by_text("Teaching is done")).to_be_visible(timeout=2 * ANSWER_MS)
-    question = page.locator('[data-testid="stMain"] .st-key-examples strong').first.inner_text()
+    question = page.locator(".st-key-examples strong").first.inner_text()
     asking = visit()
     ask(asking, question)
     expect(marks(asking, r"sure$").last).to_be_visible(timeout=ANSWER_MS)
