@@ -160,7 +160,7 @@ def marks(page: Page, kind: str = r"(written|declined|sure)$") -> Locator:
 
 def stop_button(page: Page, label: str = "Stop") -> Locator:
     """The button that stops work; Streamlit has one of its own in the header, which stops the drawing of the page."""
-    return page.get_by_role("main").get_by_role("button", name=label)
+    return page.get_by_role("main").get_by_role("button", name=label, exact=True)
 
 
 def wait_for_worker(app: App) -> None:
