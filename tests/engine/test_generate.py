@@ -84,7 +84,17 @@ def test_a_seed_repeats_a_sampled_answer(engine: Engine) -> None:
 
 def test_a_stopped_answer_keeps_what_was_written_and_the_engine_goes_on(engine: Engine) -> None:
     seen: list[str] = []
-    result = engine.generate(long_request(engine, 200), seen.append, lambda: bool(seen))
+    process = psutil.Process(engine.process_id)
+    resuming = threading.Timer(0.3, process.resume)
+
+    def hold(piece: str) -> None:
+        if not seen:
+            process.suspend()  # so that it cannot finish before it is told to stop
+            resuming.start()
+        seen.append(piece)
+
+    result = engine.generate(long_request(engine, 200), hold, lambda: bool(seen))
+    resuming.join()
     assert result.finish == "cancelled" and 0 < result.tokens < 200
     assert result.text == "".join(seen)
     assert engine.generate(asked()).text
