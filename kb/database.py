@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -48,7 +49,7 @@ def connect(home: Path) -> sqlite3.Connection:
         home.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(home / DATABASE_NAME, isolation_level=None, timeout=BUSY_TIMEOUT_MS / 1000)
         connection.row_factory = sqlite3.Row
-        connection.execute("PRAGMA journal_mode=WAL")
+        _use_wal(connection)
     except (OSError, sqlite3.OperationalError) as error:
         raise UnusableHome(f"cannot open a library in {home}: {error}; choose a writable folder with --home") from error
     connection.execute("PRAGMA synchronous=NORMAL")
@@ -56,6 +57,20 @@ def connect(home: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA recursive_triggers=ON")
     connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
     return connection
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Switch to WAL, which SQLite refuses at once, without its busy timeout, while another connection switches or closes."""
+    until = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) or time.monotonic() > until:
+                connection.close()
+                raise
+            time.sleep(0.02)
 
 
 @contextmanager

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -61,3 +64,15 @@ def test_a_home_on_a_network_drive_is_refused(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr("sys.platform", "linux")
     with pytest.raises(UnusableHome, match="network drive"):
         connect(tmp_path / "home")
+
+
+def test_a_new_home_is_opened_by_many_at_the_same_moment(home: Path) -> None:
+    together = threading.Barrier(8)
+
+    def open_it(_: int) -> int:
+        together.wait()
+        with closing(connect(home)) as connection:
+            return migrate(connection, "library", MIGRATIONS)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(open_it, range(8)))) == 1
