@@ -97,9 +97,10 @@ def plan(installation: Installation, options: Options) -> list[Step]:
     pins = " ".join(model.sha256 for model in models.MODELS)
     native = _digest(path for folder in ("engine/native", "engine/native/src") for path in sorted((root / folder).glob("*.*")))
     pack = f"{models.LANGUAGE_MODEL.sha256} layout {pack_layout(root)}"
+    size = "" if options.bundle else ", about 1 GB to download"
     ladder = [
         Step("environment", "Python environment", "1", lambda: _environment(installation), lambda: _runs(installation.python)),
-        Step("packages", "Packages (about 1 GB to download, some minutes)", packages, lambda: _packages(installation, options)),
+        Step("packages", f"Packages{size} (some minutes)", packages, lambda: _packages(installation, options)),
         Step(
             "models",
             "Language model and sentence encoder (180 MB)",
