@@ -29,7 +29,7 @@ STYLE = """<style>
 .stMainBlockContainer, [data-testid="stBottomBlockContainer"] { max-width: 60rem; margin: 0 auto; }
 .stMainBlockContainer { padding-top: 4.5rem; }
 [data-testid="stStatusWidget"] { display: none; }
-[data-testid="stSidebar"] .stButton button { justify-content: flex-start; text-align: left; }
+[data-testid="stSidebar"] [class*="st-key-chat-"] button * { justify-content: flex-start; text-align: left; }
 </style>"""
 
 
