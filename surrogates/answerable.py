@@ -34,9 +34,9 @@ class Evidence:
 
 
 # fitted by `python benchmarks/answers.py answerable`; see docs/benchmarks/asking.md
-WEIGHTS = Evidence(cosine=6.0, sentence=1.0, covered=3.0, together=3.0, codes=2.0)
-BIAS = -9.0
-ANSWERABLE_AT_LEAST = 0.5
+WEIGHTS = Evidence(cosine=15.78, sentence=1.70, covered=3.16, together=0.65, codes=1.32)
+BIAS = -11.05
+ANSWERABLE_AT_LEAST = 0.41
 
 
 def evidence(question: str, hits: Sequence[Hit], rarity: Rarity) -> Evidence:
