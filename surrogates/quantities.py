@@ -96,14 +96,28 @@ def signature(text: str) -> Signature:
     >>> signature("2.5 mm") == signature("0.0025 m")
     True
     """
-    codes: set[str] = set()
-    quantities: set[str] = set()
+    quantities, codes = _read(text)
+    return Signature(frozenset(quantities.values()), frozenset(codes.values()))
+
+
+def facts(text: str) -> tuple[str, ...]:
+    """The quantities and codes of `text` in the order in which it names them.
+
+    >>> facts("M12 (HX 200): 98 Nm") == ("m12", "hx200", "torque 98")
+    True
+    """
+    quantities, codes = _read(text)
+    return tuple(fact for _, fact in sorted([*quantities.items(), *codes.items()]))
+
+
+def _read(text: str) -> tuple[dict[int, str], dict[int, str]]:
+    """Quantities and codes by where they begin. What is read is blanked, so that it is not read again."""
+    codes: dict[int, str] = {}
     rest = _SPACED_CODE.sub(lambda match: _take_spaced(match, codes), text)
-    rest = _CODE.sub(lambda match: _take_code(match.group(), codes), rest)
-    for match in _QUANTITY.finditer(rest):
-        quantities.add(_quantity(match))
-    quantities.update(f"plain {_SPELLED[word.casefold()]}" for word in _SPELLED_WORD.findall(text))
-    return Signature(frozenset(quantities), frozenset(codes))
+    rest = _CODE.sub(lambda match: _take_code(match, codes), rest)
+    quantities = {match.start(): _quantity(match) for match in _QUANTITY.finditer(rest)}
+    quantities |= {match.start(): f"plain {_SPELLED[match.group().casefold()]}" for match in _SPELLED_WORD.finditer(text)}
+    return quantities, codes
 
 
 def unsupported(claim: str, source: str) -> frozenset[str]:
@@ -112,22 +126,23 @@ def unsupported(claim: str, source: str) -> frozenset[str]:
     return (said.quantities - known.quantities) | (said.codes - known.codes)
 
 
-def _take_spaced(match: re.Match[str], codes: set[str]) -> str:
+def _take_spaced(match: re.Match[str], codes: dict[int, str]) -> str:
     if match.group(1) in _UNITS and match.group(1) not in ("A", "E", "F", "C", "P", "M", "T"):
         return match.group()
-    codes.add((match.group(1) + match.group(2)).casefold())
-    return " "
+    codes[match.start()] = (match.group(1) + match.group(2)).casefold()
+    return " " * len(match.group())
 
 
-def _take_code(token: str, codes: set[str]) -> str:
+def _take_code(match: re.Match[str], codes: dict[int, str]) -> str:
+    token = match.group()
     bare = token.strip(".-/+_" if not token.endswith("+") else ".-/_")
     if bare in _UNITS or _ORDINAL.match(bare) or _QUANTITY.fullmatch(bare) or re.fullmatch(r"\d+(?:-\d+)+", bare):
         return token
     number_with_unit = _QUANTITY.match(bare)
     if number_with_unit and number_with_unit.group("unit") and re.fullmatch(r"[/-].*", bare[number_with_unit.end() :] or "/"):
         return token
-    codes.add(re.sub(r"[-_\s]", "", bare).casefold())
-    return " "
+    codes[match.start()] = re.sub(r"[-_\s]", "", bare).casefold()
+    return " " * len(token)
 
 
 def _quantity(match: re.Match[str]) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from surrogates.gates import negation_agrees, polarity_agrees
-from surrogates.quantities import unsupported
+from surrogates.quantities import facts, unsupported
 from surrogates.quotes import Quote, compose
 from surrogates.units import spans
 from surrogates.wording import Rarity, content, words
@@ -94,17 +94,40 @@ def settle(written: str, question: str, ranked: Sequence[Quote], rarity: Rarity,
 def is_supported(sentence: str, question: str, source: Quote, rarity: Rarity) -> bool:
     """Whether the place that a sentence comes from says the same.
 
-    Its numbers, units and codes stand in the passage or the question; it denies what the unit denies and takes the same side (on, off);
-    and nearly all its content words are in the unit, its neighbours, the headings or the question: words from all over the passage,
-    put together anew, say something that the passage does not.
+    Its numbers, units and codes stand in the passage or the question, and next to one another as they do there; the fields of a row are
+    the row's; it denies what the unit denies and takes the same side (on, off); and nearly all its content words are in the unit, its
+    neighbours, the headings or the question: words from all over the passage, put together anew, say something that the passage does not.
     """
     passage = source.passage
     if unsupported(sentence, "\n".join([*passage.heading, passage.text, question])):
+        return False
+    if not _keeps_facts_together(sentence, question, source):
+        return False
+    if is_row(source.text) and not _fields(sentence) <= _fields(source.text):
         return False
     if not negation_agrees(sentence, source.text) or not polarity_agrees(sentence, source.text, ""):
         return False
     near = "\n".join([*passage.heading, _neighbourhood(source), question])
     return rarity.share(content(sentence), content(near)) >= SUPPORT_AT_LEAST
+
+
+def is_row(text: str) -> bool:
+    """Whether a unit is a table's row, `label: value; label: value`."""
+    return len([field for field in text.split(";") if ":" in field]) >= 2
+
+
+def _fields(text: str) -> frozenset[str]:
+    return frozenset(" ".join(field.strip(" .-*").casefold().split()) for field in text.split(";"))
+
+
+def _keeps_facts_together(sentence: str, question: str, source: Quote) -> bool:
+    """Whether the sentence names its facts one after the other as the unit and its neighbours do: a value moved to another label is wrong.
+
+    Facts that only the question has may stand anywhere.
+    """
+    there = facts("\n".join([*source.passage.heading, _neighbourhood(source)]))
+    said = tuple(fact for fact in facts(sentence) if fact in there or fact not in facts(question))
+    return any(there[at : at + len(said)] == said for at in range(len(there) - len(said) + 1))
 
 
 def _neighbourhood(source: Quote) -> str:

@@ -53,6 +53,39 @@ def test_what_the_passage_does_not_say_brings_the_quote_instead(wrong: str) -> N
     assert verified.text in PUMP
 
 
+ROWS = (
+    "Joint: Mounting flange; Thread: M12 (HX 200), M16 (HX 300); HX 200: 98 Nm; HX 300: 240 Nm\n"
+    "Joint: Rear cover; Thread: M10 (HX 200), M12 (HX 300); HX 200: 68 Nm; HX 300: 115 Nm"
+)
+
+
+@pytest.mark.parametrize(
+    "altered",
+    [
+        "Joint: Mounting flange; Thread: M12 (HX 300), M16 (HX 300); HX 200: 98 Nm; HX 300: 240 Nm",
+        "Joint: Mounting flange; HX 300: 98 Nm",
+        "The torque of the mounting flange of the HX 300 is 115 Nm",
+        "The mounting flange of the HX 300 takes 98 Nm",
+    ],
+)
+def test_a_value_under_another_label_brings_the_row_instead(altered: str) -> None:
+    question = "Which torque does the mounting flange of the HX 300 take?"
+    verified = verify(altered, question, [passage(ROWS, heading=("Tightening torques",))], Rarity.of([ROWS, PUMP]))
+    assert verified.text in ("", ROWS.splitlines()[0])
+
+
+def test_fields_of_a_row_may_be_left_out() -> None:
+    written = "Joint: Mounting flange; HX 300: 240 Nm"
+    verified = verify(written, "Which torque does the HX 300's mounting flange take?", [passage(ROWS)], Rarity.of([ROWS, PUMP]))
+    assert verified.text == written
+
+
+def test_a_value_of_the_neighbour_is_no_value_of_this_one() -> None:
+    prose = "The HX 200 needs 98 Nm and the HX 300 needs 240 Nm."
+    verified = verify("The HX 200 needs 240 Nm.", "What does the HX 200 need?", [passage(prose)], Rarity.of([prose, PUMP]))
+    assert verified.text == prose
+
+
 def test_a_number_of_the_question_may_be_said_again() -> None:
     question = "My pump ran 600 hours, when is the filter due?"
     assert check("Your pump ran 600 hours, replace the return filter every 500 hours.", question).replaced == 0
