@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from engine.architecture import Config, config_from_hugging_face
 from engine.errors import DiskFull, DownloadFailed, Stopped, UnusableSource
+from engine.plan import least_bytes
+from engine.source import expected_shapes
 
 OnProgress = Callable[[float, str], None]
 ShouldStop = Callable[[], bool]
@@ -39,12 +43,18 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class Remote:
-    """A model on the hub: `revision` is the commit that will be fetched; `licence` None when the hub states none."""
+    """A model on the hub: `revision` is the commit that will be fetched; `licence` None when the hub states none.
+
+    `least_bytes` is the least memory budget with which its pack will run, reckoned from its configuration.
+    """
 
     repository: str
     revision: str
     licence: str | None
     files: tuple[RemoteFile, ...]
+    architecture: str
+    parameters: int
+    least_bytes: int
 
     @property
     def size_bytes(self) -> int:
@@ -53,11 +63,12 @@ class Remote:
 
 
 def describe(repository: str, endpoint: str | None = None) -> Remote:
-    """Ask the hub (or another server that speaks its language, at `endpoint`) for size and licence of "owner/name"; nothing is fetched.
+    """Ask the hub (or another server that speaks its language, at `endpoint`) about "owner/name"; only config.json is fetched.
 
     Raises:
         DownloadFailed: there is no network, no such repository, or it needs an agreement that was not given.
-        UnusableSource: the repository holds no safetensors weights.
+        UnusableSource: the repository holds no safetensors weights, or no usable config.json.
+        UnknownArchitecture: the engine cannot run it.
     """
     from huggingface_hub import HfApi
 
@@ -70,7 +81,56 @@ def describe(repository: str, endpoint: str | None = None) -> Remote:
         raise UnusableSource(f"{repository} has no safetensors weights; choose a repository that has")
     card: Any = info.card_data or {}
     licence = card.get("license")
-    return Remote(repository, str(info.sha), None if licence is None else str(licence), files)
+    announced = _Announced(_config(repository, str(info.sha), endpoint))
+    return Remote(
+        repository,
+        str(info.sha),
+        None if licence is None else str(licence),
+        files,
+        architecture=announced.config.architecture,
+        parameters=sum(math.prod(shape) for shape in announced.shapes.values()),
+        least_bytes=least_bytes(announced, "q8"),
+    )
+
+
+@dataclass(frozen=True)
+class _Announced:
+    """A checkpoint of which only config.json is known: tensors of 16 bits, in the shapes that its architecture needs."""
+
+    config: Config
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return expected_shapes(self.config)
+
+    def format(self, tensor: str) -> str:
+        return "bf16"
+
+
+def _config(repository: str, revision: str, endpoint: str | None) -> Config:
+    from httpx2 import HTTPError
+    from huggingface_hub import get_session, hf_hub_url
+
+    url = hf_hub_url(repository, "config.json", revision=revision, endpoint=endpoint)
+    try:
+        reply = get_session().get(url, headers=_authorised({}), follow_redirects=True, timeout=_TIMEOUT_S)
+        reply.raise_for_status()
+        values = reply.json()
+    except HTTPError as error:
+        raise DownloadFailed(f"config.json of {repository} cannot be fetched: {_first_line(error)}") from error
+    except ValueError as error:
+        raise UnusableSource(f"config.json of {repository} is not JSON; the checkpoint is damaged") from error
+    if not isinstance(values, dict):
+        raise UnusableSource(f"config.json of {repository} is no JSON object; the checkpoint is damaged")
+    return config_from_hugging_face(values)
+
+
+def _authorised(headers: dict[str, str]) -> dict[str, str]:
+    """With the token of a user who logged in with the hub's own command; it is not handed on to another host."""
+    from huggingface_hub import get_token
+
+    token = get_token()
+    return headers | ({"Authorization": f"Bearer {token}"} if token else {})
 
 
 def download(
@@ -143,16 +203,13 @@ class _Transfer:
 
     def _receive(self, file: RemoteFile, part: Path) -> None:
         from httpx2 import HTTPError
-        from huggingface_hub import get_session, get_token, hf_hub_url
+        from huggingface_hub import get_session, hf_hub_url
 
         held = part.stat().st_size if part.is_file() else 0
         if held == file.size:
             self._count(held, file)
             return
-        headers = {"Accept-Encoding": "identity"}
-        headers |= {"Range": f"bytes={held}-"} if held else {}
-        token = get_token()  # of a user who logged in with the hub's own command; not handed on to another host
-        headers |= {"Authorization": f"Bearer {token}"} if token else {}
+        headers = _authorised({"Accept-Encoding": "identity"} | ({"Range": f"bytes={held}-"} if held else {}))
         url = hf_hub_url(self._remote.repository, file.name, revision=self._remote.revision, endpoint=self._endpoint)
         try:
             with get_session().stream("GET", url, headers=headers, follow_redirects=True, timeout=_TIMEOUT_S) as reply:

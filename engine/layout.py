@@ -6,7 +6,7 @@ from typing import Literal
 
 from engine.formats import find
 from engine.manifest import LayerLayout, Part
-from engine.source import Source
+from engine.source import Described
 
 SECTOR = 512
 """What direct I/O reads at the least; every tile, and each half of a ReLU model's bundle, begins at a multiple."""
@@ -17,7 +17,7 @@ PROJECTION_FORMATS = {"q4": "q4_1", "q8": "q8_0", "f16": "f16"}
 EMBEDDING_FORMATS = {"q4": "q8_0", "q8": "q8_0", "f16": "f16"}
 
 
-def resident_format(source: Source, tensor: str, wanted: str) -> str:
+def resident_format(source: Described, tensor: str, wanted: str) -> str:
     """Norms, biases and positions are float32; matrices keep the source's grid, or take `wanted` where the source holds floats."""
     if len(source.shapes[tensor]) == 1 or not tensor.endswith(".weight"):
         return "f32"
@@ -27,7 +27,7 @@ def resident_format(source: Source, tensor: str, wanted: str) -> str:
     return _chosen(source.format(tensor), wanted, table, source.shapes[tensor][-1])
 
 
-def layer_layout(source: Source, number: int, wanted: str) -> LayerLayout:
+def layer_layout(source: Described, number: int, wanted: str) -> LayerLayout:
     """The tiles of a layer: single neurons for ReLU models, 256 neurons for gated ones; see `LayerLayout`."""
     config = source.config
 

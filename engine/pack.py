@@ -18,7 +18,7 @@ from engine import layout, manifest
 from engine.errors import DiskFull, EngineError, Stopped, UnusableSource
 from engine.formats import Bytes, dequantize, find, quantize
 from engine.manifest import FFN, RESIDENT, TOKENIZER, LayerLayout, Manifest, Stored
-from engine.source import Matrix, Source, open_source
+from engine.source import Described, Matrix, Source, open_source
 from engine.tensors import DATA_ALIGNMENT, Layout, Writer
 
 PackFormat = Literal["q4", "q8", "f16"]
@@ -190,12 +190,12 @@ class _Packing:
                 writer.write(name, values)
 
 
-def resident_formats(source: Source, wanted: str) -> dict[str, str]:
+def resident_formats(source: Described, wanted: str) -> dict[str, str]:
     """The tensors that are always in memory, with the block format that each takes."""
     return {name: layout.resident_format(source, name, wanted) for name in sorted(source.shapes) if not _FFN_TENSOR.fullmatch(name)}
 
 
-def resident_bytes(source: Source, formats: dict[str, str]) -> int:
+def resident_bytes(source: Described, formats: dict[str, str]) -> int:
     """Bytes of the tensors that are always in memory."""
     shapes = ((_rows_and_columns(source.shapes[name]), kind) for name, kind in formats.items())
     return sum(rows * find(kind).row_bytes(columns) for (rows, columns), kind in shapes)

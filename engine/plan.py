@@ -13,7 +13,7 @@ from engine.layout import layer_layout
 from engine.manifest import LayerLayout, Manifest
 from engine.pack import resident_bytes, resident_formats
 from engine.request import Mode
-from engine.source import Source
+from engine.source import Described, Source
 
 RUN_BYTES = 4 << 20
 """Streamed tiles are read in runs of about this size: large enough for the disk's full speed, small enough to wait for."""
@@ -112,10 +112,13 @@ def plan_model(model: Model, memory_bytes: int, mode: Mode, pin: bool = True, pr
 
 def least_bytes_of_source(source: Source) -> int:
     """The least budget with which a checkpoint's pack (in its default format) will run."""
-    wanted = "source" if source.path.is_file() else "q8"
-    layers = tuple(layer_layout(source, number, wanted) for number in range(source.config.layers))
-    resident = resident_bytes(source, resident_formats(source, wanted))
-    model = Model(source.name, source.config, layers, resident)
+    return least_bytes(source, "source" if source.path.is_file() else "q8")
+
+
+def least_bytes(checkpoint: Described, wanted: str) -> int:
+    """The least budget for a checkpoint packed in the format `wanted`, of which no more than the tensors' shapes need be known."""
+    layers = tuple(layer_layout(checkpoint, number, wanted) for number in range(checkpoint.config.layers))
+    model = Model("", checkpoint.config, layers, resident_bytes(checkpoint, resident_formats(checkpoint, wanted)))
     return _spent(_frame(model, estimated_process_bytes(model), LEAST_PREFILL_TOKENS, LEAST_CONTEXT, 0))
 
 

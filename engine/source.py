@@ -33,7 +33,23 @@ class Matrix:
     columns: int
 
 
-class Source(Protocol):
+class Described(Protocol):
+    """A checkpoint of which the tensors are known by name, shape and format: opened, or announced by a hub."""
+
+    @property
+    def config(self) -> Config: ...
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Canonical tensor name -> (rows, columns), or (length,)."""
+        ...
+
+    def format(self, tensor: str) -> str:
+        """The block format in which the tensor is stored."""
+        ...
+
+
+class Source(Described, Protocol):
     """A checkpoint that is opened but not loaded."""
 
     path: Path
@@ -42,11 +58,6 @@ class Source(Protocol):
     licence: str | None
     rope_frequencies: NDArray[np.float32] | None
     shapes: dict[str, tuple[int, ...]]
-    """Canonical tensor name -> (rows, columns), or (length,)."""
-
-    def format(self, tensor: str) -> str:
-        """The block format in which the tensor is stored."""
-        ...
 
     def read(self, tensor: str) -> Matrix:
         """One tensor, in the stored format."""

@@ -18,14 +18,14 @@ class UnusableModel(Exception):
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """`licence` is None when none is stated. The hub does not tell architecture, parameters and least memory: None before the download."""
+    """What a user wants to know before a model is taken in; `licence` is None when none is stated."""
 
     name: str
-    architecture: str | None
-    parameters: int | None
+    architecture: str
+    parameters: int
     size_bytes: int
     licence: str | None
-    least_bytes: int | None
+    least_bytes: int
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def describe_repository(repository: str) -> ModelFacts:
         found = download.describe(repository)
     except (EngineError, OSError) as error:
         raise UnusableModel(str(error)) from error
-    return ModelFacts(found.repository, None, None, found.size_bytes, found.licence, None)
+    return ModelFacts(found.repository, found.architecture, found.parameters, found.size_bytes, found.licence, found.least_bytes)
 
 
 def pack_facts(pack: Path) -> ModelFacts:

@@ -69,7 +69,7 @@ def _label(pack: Path) -> str:
 
 
 def _parameters(facts: models.ModelFacts) -> str:
-    return "" if facts.parameters is None else f"{facts.parameters / 1e6:,.0f} million parameters, "
+    return f"{facts.parameters / 1e6:,.0f} million parameters, "
 
 
 def _draw_memory(home: Path, now: settings.Settings) -> None:
@@ -160,10 +160,9 @@ def _draw_offer(home: Path, kind: str, action: str) -> None:
         return
     facts = found.facts
     with st.container(border=True):
-        st.markdown(f"**{text.as_label(facts.name, 90)}** {facts.architecture or ''}")
-        least = "is worked out after the download, before the model is used" if facts.least_bytes is None else _megabytes(facts.least_bytes)
+        st.markdown(f"**{text.as_label(facts.name, 90)}** {facts.architecture}")
         st.markdown(
-            f"- Size: {_parameters(facts)}{text.size(facts.size_bytes)}\n- Least memory: {least}\n"
+            f"- Size: {_parameters(facts)}{text.size(facts.size_bytes)}\n- Least memory: {_megabytes(facts.least_bytes)}\n"
             f"- Licence: {text.as_label(facts.licence or 'not stated; ask its maker before you use it', 90)}"
         )
         if st.button(action, type="primary", icon=":material/download:", key=f"take-{kind}"):

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from engine.download import describe, download
-from engine.errors import DiskFull, DownloadFailed, Stopped, UnusableSource
+from engine.errors import DiskFull, DownloadFailed, Stopped, UnknownArchitecture, UnusableSource
+from engine.source import describe as describe_source
 from engine.source import open_source
 
 
@@ -77,11 +78,30 @@ def hub(checkpoint: Callable[..., Path]) -> Iterator[Hub]:
     thread.join()
 
 
-def test_a_description_says_size_and_licence_and_fetches_nothing(hub: Hub) -> None:
+def fetched(hub: Hub) -> list[str]:
+    return [path.rsplit("/", 1)[1] for path, _ in hub.requests if "resolve" in path]
+
+
+def test_a_description_says_size_licence_and_least_memory_and_fetches_no_weights(hub: Hub) -> None:
     remote = describe("owner/model", hub.endpoint)
+    here = describe_source(hub.folder)
     assert remote.licence == "apache-2.0"
     assert remote.size_bytes == sum(file.stat().st_size for file in hub.folder.iterdir())
-    assert not any("resolve" in path for path, _ in hub.requests)
+    assert (remote.architecture, remote.parameters, remote.least_bytes) == (here.architecture, here.parameters, here.least_bytes)
+    assert fetched(hub) == ["config.json"]
+
+
+def test_a_model_that_the_engine_cannot_run_is_refused_before_the_download(hub: Hub, tmp_path: Path) -> None:
+    folder = tmp_path / "other"
+    shutil.copytree(hub.folder, folder)
+    hub.folder = folder
+    values = json.loads((folder / "config.json").read_text("utf-8"))
+    (folder / "config.json").write_text(json.dumps(values | {"model_type": "mamba"}), "utf-8")
+    with pytest.raises(UnknownArchitecture, match="mamba"):
+        describe("owner/model", hub.endpoint)
+    (folder / "config.json").write_text("not json", "utf-8")
+    with pytest.raises(UnusableSource, match="not JSON"):
+        describe("owner/model", hub.endpoint)
 
 
 def test_a_download_is_a_checkpoint_without_code(hub: Hub, tmp_path: Path) -> None:
@@ -100,9 +120,9 @@ def test_a_download_that_broke_off_goes_on_where_it_was(hub: Hub, tmp_path: Path
     folder = download("owner/model", tmp_path / "model", endpoint=hub.endpoint)
     assert any(wanted == "bytes=100000-" for _, wanted in hub.requests)
     assert (folder / "model.safetensors").read_bytes() == (hub.folder / "model.safetensors").read_bytes()
-    before = len(hub.requests)
+    before = len(fetched(hub))
     download("owner/model", tmp_path / "model", endpoint=hub.endpoint)
-    assert [path for path, _ in hub.requests[before:] if "resolve" in path] == []
+    assert fetched(hub)[before:] == ["config.json"]
 
 
 def test_a_download_can_be_stopped(hub: Hub, tmp_path: Path) -> None:
@@ -115,7 +135,7 @@ def test_a_download_that_does_not_fit_the_disk_is_not_begun(hub: Hub, tmp_path: 
     monkeypatch.setattr(shutil, "disk_usage", lambda path: real._replace(free=1000))
     with pytest.raises(DiskFull):
         download("owner/model", tmp_path / "model", endpoint=hub.endpoint)
-    assert not any("resolve" in path for path, _ in hub.requests)
+    assert fetched(hub) == ["config.json"]
 
 
 def test_an_unknown_repository_an_odd_name_and_a_silent_server_are_explained(hub: Hub) -> None:

@@ -12,9 +12,9 @@ from surrogates.models import UnusableModel, budget_meaning, describe, pack_fact
 @pytest.mark.models
 def test_a_pack_tells_its_size_licence_and_least_memory(default_pack: Path) -> None:
     facts = pack_facts(default_pack)
-    assert facts.parameters is not None and facts.parameters > 100_000_000
+    assert facts.parameters > 100_000_000
     assert facts.licence and facts.architecture == "llama"
-    assert facts.least_bytes is not None and facts.least_bytes < 700_000_000
+    assert facts.least_bytes < 700_000_000
 
 
 @pytest.mark.models
