@@ -22,6 +22,7 @@ RANK_PENALTY = 0.05  # for each rank of the passage in the search
 NAMED_EXACTLY = 0.4  # for the share of the question's numbers and codes that the unit or its heading has
 KEYED_BY_IT = 0.4  # when the first cell of a row is what the question names: the row is about it
 STEPS_FOR_A_WAY = 0.15  # when the question asks how and the unit is a step
+EXPECTED_KIND = 0.1  # when the unit has a quantity of the kind asked for: how often, how many
 SHORT_WORDS = 90  # a passage that is quoted whole
 LEAD_WORDS = 40
 ENTRY_SENTENCES = 3
@@ -36,6 +37,8 @@ WAY = re.compile(
 AMOUNT = re.compile(
     r"\bhow (?:many|much|often|long|far|high|big|large|old|hot|cold|fast|deep|wide|thick|heavy|tight|strong|few)\b", re.IGNORECASE
 )
+
+DURATION = re.compile(r"\b(?:how (?:often|long|old)|which interval|what interval)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ class _Asked:
     words: frozenset[str]
     named: Signature
     wants_way: bool
+    wants_kind: str | None  # the dimension of the quantity asked for, "" for any
 
     @property
     def exact(self) -> frozenset[str]:
@@ -87,7 +91,7 @@ def rank_units(question: str, passages: Sequence[Passage], rarity: Rarity, encod
     texts = [passage.text[span.start : span.end] for _, passage, span in found]
     vectors = encoder.encode([question, *texts])  # [1 + units, dimension]
     cosines = vectors[1:] @ vectors[0]  # [units]
-    asked = _Asked(content(question), signature(question), asks_for_a_way(question))
+    asked = _Asked(content(question), signature(question), asks_for_a_way(question), expected_kind(question))
     quotes = [
         Quote(passage, span.start, span.end, _score(asked, passage, span, float(cosine), rarity) - RANK_PENALTY * rank)
         for (rank, passage, span), cosine in zip(found, cosines, strict=True)
@@ -101,8 +105,10 @@ def _score(asked: _Asked, passage: Passage, span: Span, cosine: float, rarity: R
     headed = words.union(*(content(title) for title in passage.heading))
     lexical = (1 - HEADING_WEIGHT) * rarity.share(asked.words, words) + HEADING_WEIGHT * rarity.share(asked.words, headed)
     score = LEXICAL_WEIGHT * lexical + (1 - LEXICAL_WEIGHT) * cosine
+    held = signature("\n".join([*passage.heading[-1:], text]))
+    if asked.wants_kind is not None and any(value.startswith(asked.wants_kind) for value in held.quantities):
+        score += EXPECTED_KIND
     if asked.exact:
-        held = signature("\n".join([*passage.heading[-1:], text]))
         score += NAMED_EXACTLY * len(asked.exact & (held.codes | held.quantities)) / len(asked.exact)
         key = signature(text.partition(";")[0]) if ";" in text else Signature(frozenset(), frozenset())
         score += KEYED_BY_IT * bool(asked.exact & (key.codes | key.quantities))
@@ -137,6 +143,17 @@ def compose(question: str, quote: Quote) -> list[Quote]:
 def asks_for_a_way(question: str) -> bool:
     """Whether the question wants to know how something is done, rather than a fact."""
     return bool(WAY.search(question)) and not AMOUNT.search(question)
+
+
+def expected_kind(question: str) -> str | None:
+    """The dimension that the answer's quantity should have, as `signature` names it; "" for any quantity, None when none is asked for.
+
+    >>> expected_kind("How often is the oil changed?"), expected_kind("How many bolts are there?"), expected_kind("What is a bolt?")
+    ('time', '', None)
+    """
+    if DURATION.search(question):
+        return "time"
+    return "" if AMOUNT.search(question) else None
 
 
 def _is_entry(text: str, span: Span) -> bool:

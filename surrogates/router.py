@@ -128,7 +128,7 @@ def _written(
     from engine.errors import EngineError
 
     rarity = resources.rarity()
-    ranked = rank_units(question, [hit.passage for hit in hits[:READ]], rarity, resources.library.encoder)
+    ranked = rank_units(question, _distinct(hits)[:READ], rarity, resources.library.encoder)
     passages = list(dict.fromkeys(quote.passage for quote in ranked))
     begun = prompt.opening("\n".join(quote.text for quote in compose(question, ranked[0])))
     try:
@@ -141,6 +141,11 @@ def _written(
     settled = settle(begun + generation.text, question, ranked, rarity, is_finished=generation.finish == "stop")
     answer = _shown(settled, hits, resources, clock, [STOPPED] * (generation.finish == "cancelled"))
     return replace(answer, seconds=replace(answer.seconds, first_token=generation.first_token_seconds))
+
+
+def _distinct(hits: Sequence[Hit]) -> list[Passage]:
+    """The passages without those that say the same again, as two copies of a manual do."""
+    return list({hit.passage.text: hit.passage for hit in reversed(hits)}.values())[::-1]
 
 
 def _gather(begun: str, on_text: Callable[[str], None] | None) -> Callable[[str], None] | None:

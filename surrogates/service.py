@@ -12,12 +12,15 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from kb import database, jobs
-from surrogates import chat, schema, worker
+from surrogates import chat, lease, schema
 from surrogates.answer import Answer
 from surrogates.question import normalise
+
+if TYPE_CHECKING:
+    from surrogates.worker import Worker
 
 AskRoute = Literal["auto", "surrogate", "engine"]
 POLL_S = 0.01
@@ -137,12 +140,14 @@ def wait(
 
 
 @contextmanager
-def working(home: Path, sorts: tuple[str, ...] = tuple(worker.SORTS)) -> Iterator[Callable[[], None]]:
+def working(home: Path, sorts: tuple[str, ...] = tuple(lease.SORTS)) -> Iterator[Callable[[], None]]:
     """Within this block the home's jobs of these sorts are run: by the worker that is alive, else by threads of this process.
 
     Should that worker die meanwhile, this process takes over. The block gets a check that raises `JobFailed` when it cannot.
     """
-    own = worker.Worker(home, sorts, lasting=False)
+    from surrogates.worker import Worker
+
+    own = Worker(home, sorts, lasting=False)
     done = threading.Event()
     watch = threading.Thread(target=_stand_in, args=(home, own, done), name="stand-in")
     watch.start()
@@ -167,10 +172,12 @@ def ensure_worker(home: Path) -> None:
     place = home.resolve()
     with _children_lock:
         child = _children.get(place)
-        if child is not None and child.poll() is None:
+        if child is not None and child.poll() is None and lease.is_running(child.pid):
             return
+        if child is not None:
+            _end(_children.pop(place))
         with closing(schema.connect(place)) as connection:
-            if not worker.drop_dead_lease(connection) and (jobs.lease_holder(connection, worker.LEASE) or "").startswith("worker:"):
+            if not lease.drop_dead_lease(connection) and (jobs.lease_holder(connection, lease.LEASE) or "").startswith("worker:"):
                 return
         _children[place] = _spawn(place)
 
@@ -179,23 +186,16 @@ def stop(home: Path) -> None:
     """End the worker that this process started for `home`; running jobs go back to the queue."""
     with _children_lock:
         child = _children.pop(home.resolve(), None)
-    if child is None:
-        return
-    if child.stdin is not None:
-        child.stdin.close()
-    try:
-        child.wait(END_S)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        child.wait()
+    if child is not None:
+        _end(child)
 
 
 def worker_state(connection: sqlite3.Connection) -> WorkerState:
     """How far the worker of this library is."""
-    owner = jobs.lease_holder(connection, worker.LEASE)
+    owner = jobs.lease_holder(connection, lease.LEASE)
     if owner is None:
         return WorkerState("off")
-    noted: dict[str, Any] = database.setting(connection, worker.STATE_KEY, {})
+    noted: dict[str, Any] = database.setting(connection, lease.STATE_KEY, {})
     if noted.get("owner") != owner:
         return WorkerState("starting")
     return WorkerState("ready" if noted["stage"] == "ready" else "warming", noted.get("problem", ""))
@@ -217,11 +217,22 @@ def _spawn(home: Path) -> subprocess.Popen[bytes]:
         )
 
 
-def _stand_in(home: Path, own: worker.Worker, done: threading.Event) -> None:
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """Close the worker's input, which ends it, and take note of its end."""
+    try:
+        if child.stdin is not None:
+            child.stdin.close()
+        child.wait(END_S)
+    except (OSError, subprocess.TimeoutExpired):
+        child.kill()
+        child.wait()
+
+
+def _stand_in(home: Path, own: Worker, done: threading.Event) -> None:
     """Run `own` as soon as no living worker holds the lease."""
     while not done.is_set():
         with closing(schema.connect(home)) as connection:
-            free = worker.drop_dead_lease(connection)
+            free = lease.drop_dead_lease(connection)
         if free:
             own.run()
             return

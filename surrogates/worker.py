@@ -16,20 +16,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kb import database, jobs
+from kb import jobs
 from surrogates import schema, settings
+from surrogates.lease import LEASE, SORTS, drop_dead_lease, note_state
 from surrogates.scheduling import Scheduler
 
 if TYPE_CHECKING:
     from surrogates.runner import Runner
 
-LEASE = "worker"
-STATE_KEY = "surrogates.worker"
-SORTS: dict[str, tuple[str, ...]] = {
-    "questions": ("ask",),
-    "library": ("ingest", "remove", "pack", "download"),
-    "teaching": ("teach", "train"),
-}
 POLL_ACTIVE_S, POLL_IDLE_S, ACTIVE_FOR_S = 0.01, 0.1, 20.0
 RENEW_S = jobs.LEASE_S / 4
 LOG_BYTES, LOG_FILES = 2_000_000, 3
@@ -142,32 +136,6 @@ class Worker:
                         runner.run(job, TASKS[job.kind])
                         active_at = time.monotonic()
             self._stopping.wait(POLL_ACTIVE_S if time.monotonic() - active_at < ACTIVE_FOR_S else POLL_IDLE_S)
-
-
-def note_state(connection: sqlite3.Connection, owner: str, stage: str, problem: str = "") -> None:
-    """Tell the pages how far the worker is: "warming" or "ready", and what keeps the model from starting."""
-    database.set_setting(connection, STATE_KEY, {"owner": owner, "stage": stage, "problem": problem})
-
-
-def drop_dead_lease(connection: sqlite3.Connection) -> bool:
-    """Free a lease whose process has ended without giving it back; returns whether nobody living holds it."""
-    owner = jobs.lease_holder(connection, LEASE)
-    if owner is None:
-        return True
-    if _is_alive(owner):
-        return False
-    jobs.release_lease(connection, LEASE, owner)
-    return True
-
-
-def _is_alive(owner: str) -> bool:
-    import psutil
-
-    process = int(owner.split(":")[1])
-    try:
-        return bool(psutil.Process(process).status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
 
 
 def _is_waiting(connection: sqlite3.Connection, kinds: tuple[str, ...]) -> bool:

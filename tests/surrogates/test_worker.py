@@ -11,11 +11,14 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import psutil
 import pytest
 
 from kb import jobs
+from kb.library import Library
 from surrogates import schema, service
-from surrogates.worker import LEASE, Worker, drop_dead_lease
+from surrogates.lease import LEASE, drop_dead_lease
+from surrogates.worker import Worker
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -89,6 +92,30 @@ def test_an_upload_is_taken_in_and_its_copy_deleted(home: Path, default_encoder:
     with service.working(home, ("library",)) as check:
         job = service.wait(home, job_id, check=check)
     assert (job.state, job.result["status"], upload.exists()) == ("done", "indexed", False)
+
+
+@pytest.mark.models
+def test_a_worker_killed_in_mid_answer_is_replaced_and_the_answer_is_written_after_all(
+    home: Path, default_encoder: Path, default_pack: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "pump.md"
+    file.write_text("# Pump\n\n## Torque\n\nTighten the flange bolts of the pump to 85 Nm in a cross pattern.\n", encoding="utf-8")
+    with Library(home) as library:
+        library.add(file)
+    service.ensure_worker(home)
+    with closing(schema.connect(home)) as connection:
+        eventually(lambda: service.worker_state(connection).stage == "ready", 120)
+        job_id = service.submit(home, "How tight are the flange bolts of the pump?", route="engine")
+        eventually(lambda: jobs.get(connection, job_id).state != "queued")
+        owner = jobs.lease_holder(connection, LEASE) or ""
+        psutil.Process(int(owner.split(":")[1])).kill()
+        eventually(lambda: drop_dead_lease(connection))
+        assert jobs.get(connection, job_id).state == "running"
+        service.ensure_worker(home)
+        job = service.wait(home, job_id)
+        service.stop(home)
+    assert (job.state, job.attempts) == ("done", 2)
+    assert "85 Nm" in job.result["answer"]
 
 
 @pytest.mark.models
