@@ -145,7 +145,10 @@ def _written(
 
 def _distinct(hits: Sequence[Hit]) -> list[Passage]:
     """The passages without those that say the same again, as two copies of a manual do."""
-    return list({hit.passage.text: hit.passage for hit in reversed(hits)}.values())[::-1]
+    distinct: dict[str, Passage] = {}
+    for hit in hits:
+        distinct.setdefault(hit.passage.text, hit.passage)
+    return list(distinct.values())
 
 
 def _gather(begun: str, on_text: Callable[[str], None] | None) -> Callable[[str], None] | None:
