@@ -33,6 +33,10 @@ _SCRATCH_BYTES = 12_000_000
 """What kernels and numpy take for a moment beside the arrays counted here."""
 
 
+STRATEGIES = ("streaming", "window", "resident")
+"""Each reads less per token than the one before."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """How the budget is spent, in bytes, and what follows from it.
@@ -104,10 +108,13 @@ def plan_model(model: Model, memory_bytes: int, mode: Mode, pin: bool = True, pr
         (PREFILL_TOKENS // 2, WANTED_CONTEXT // 2, 0),
         (LEAST_PREFILL_TOKENS, LEAST_CONTEXT, 0),
     )
-    frames = (_frame(model, process, *shape) for shape in shapes)
-    frame = next(frame for frame in frames if _spent(frame) <= memory_bytes)
-    frame = replace(frame, memory_bytes=memory_bytes, least_bytes=least, mode=mode)
-    return _filled(model, frame) if pin else frame
+    frames = [
+        replace(frame, memory_bytes=memory_bytes, least_bytes=least, mode=mode)
+        for frame in (_frame(model, process, *shape) for shape in shapes)
+        if _spent(frame) <= memory_bytes
+    ]
+    # a long context is worth less than weights that need not be read; among equals the first, the longest, wins
+    return max((_filled(model, frame) for frame in frames), key=lambda plan: STRATEGIES.index(plan.strategy)) if pin else frames[0]
 
 
 def least_bytes_of_source(source: Source) -> int:
