@@ -207,7 +207,7 @@ def _compare(library: Library, questions: Sequence[Asked], engine: Any) -> dict[
         written = begun + generation.text
         text = tidy(written, is_finished=generation.finish == "stop")
         verified = verify(text, question.text, ordered, rarity)
-        settled = settle(written, question.text, ranked, rarity, is_finished=generation.finish == "stop")
+        settled = settle(written, question.text, ranked, ordered[: prompt.PASSAGES], rarity, is_finished=generation.finish == "stop")
         for way, said, quotes in (
             ("raw", unguided.text, [Quote(passage, 0, 0) for passage in ordered[:1]]),
             ("begun", written, ranked[:1]),

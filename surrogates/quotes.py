@@ -21,12 +21,14 @@ HEADING_WEIGHT = 0.3  # what a content word of the question counts that only the
 RANK_PENALTY = 0.05  # for each rank of the passage in the search
 NAMED_EXACTLY = 0.4  # for the share of the question's numbers and codes that the unit or its heading has
 KEYED_BY_IT = 0.4  # when the first cell of a row is what the question names: the row is about it
-STEPS_FOR_A_WAY = 0.15  # when the question asks how and the unit is a step
+TITLE_FOR_A_WAY = 0.1  # for the share of the words that the passage's own heading has, when the question asks how: headings name tasks
+ROW_FOR_A_WAY = 0.15  # less, when the question asks how: a row names a task, the section tells it
 EXPECTED_KIND = 0.1  # when the unit has a quantity of the kind asked for: how often, how many
 SHORT_WORDS = 90  # a passage that is quoted whole
 LEAD_WORDS = 40
 ENTRY_SENTENCES = 3
 STEP_SENTENCES = 3  # that may stand between one numbered step and the next
+ROW = re.compile(r"^[^:;]+: [^;]+; [^:;]+: ")
 NAMED = re.compile(r"[^\W_][^.:;!?]{0,60}:\s+\S")
 REFERS_BACK = re.compile(r"(?:it|this|these|those|they|he|she|its|their|such)\b", re.IGNORECASE)
 WAY = re.compile(
@@ -112,8 +114,9 @@ def _score(asked: _Asked, passage: Passage, span: Span, cosine: float, rarity: R
         score += NAMED_EXACTLY * len(asked.exact & (held.codes | held.quantities)) / len(asked.exact)
         key = signature(text.partition(";")[0]) if ";" in text else Signature(frozenset(), frozenset())
         score += KEYED_BY_IT * bool(asked.exact & (key.codes | key.quantities))
-    if asked.wants_way and span.is_step:
-        score += STEPS_FOR_A_WAY
+    if asked.wants_way:
+        title = content("\n".join(passage.heading[-1:]))
+        score += TITLE_FOR_A_WAY * rarity.share(asked.words, title) - ROW_FOR_A_WAY * bool(ROW.search(text))
     return score
 
 

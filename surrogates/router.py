@@ -138,7 +138,9 @@ def _written(
     except (EngineError, ModelMissing) as error:
         return _declined(f"The language model could not answer: {error}. The nearest passages are below.", hits, clock)
     clock.lap("engine")
-    settled = settle(begun + generation.text, question, ranked, rarity, is_finished=generation.finish == "stop")
+    settled = settle(
+        begun + generation.text, question, ranked, passages[: prompt.PASSAGES], rarity, is_finished=generation.finish == "stop"
+    )
     answer = _shown(settled, hits, resources, clock, [STOPPED] * (generation.finish == "cancelled"))
     return replace(answer, seconds=replace(answer.seconds, first_token=generation.first_token_seconds))
 

@@ -75,13 +75,14 @@ def verify(written: str, question: str, passages: Sequence[Passage], rarity: Rar
     return Verified(_joined(lines), tuple(quotes), replaced, dropped)
 
 
-def settle(written: str, question: str, ranked: Sequence[Quote], rarity: Rarity, *, is_finished: bool = True) -> Verified:
+def settle(
+    written: str, question: str, ranked: Sequence[Quote], passages: Sequence[Passage], rarity: Rarity, *, is_finished: bool = True
+) -> Verified:
     """The text to show: what was written if all of it holds and it says what the best quote says, else that quote.
 
-    `ranked` are the units of the passages that the writer saw, best first (`rank_units`).
+    `ranked` are the units that could answer, best first (`rank_units`); `passages` are those that the writer saw.
     """
     quotes = compose(question, ranked[0]) if ranked else []
-    passages = list(dict.fromkeys(quote.passage for quote in ranked))
     verified = verify(tidy(written, is_finished=is_finished), question, passages, rarity)
     stands = bool(verified.text) and verified.replaced == verified.dropped == 0
     said = "\n".join(quote.text for quote in quotes)

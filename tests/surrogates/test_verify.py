@@ -132,15 +132,15 @@ SET_TO = "The relief valve is set to 210 bar at the factory."
     ],
 )
 def test_a_text_that_is_wrong_or_says_something_else_gives_way_to_the_quote(written: str) -> None:
-    settled = settle(written, QUESTION, RANKED, RARITY)
+    settled = settle(written, QUESTION, RANKED, [passage(PUMP)], RARITY)
     assert settled.text == SET_TO
     assert settled.replaced
 
 
 def test_a_text_that_holds_and_says_what_the_quote_says_is_shown_as_written() -> None:
     written = "At the factory, the relief valve is set to 210 bar. Replace the return filter every 500 hours."
-    assert settle(written, QUESTION, RANKED, RARITY).text == written
+    assert settle(written, QUESTION, RANKED, [passage(PUMP)], RARITY).text == written
 
 
 def test_without_passages_nothing_is_settled() -> None:
-    assert settle("Anything.", QUESTION, [], RARITY).text == ""
+    assert settle("Anything.", QUESTION, [], [], RARITY).text == ""
