@@ -75,7 +75,6 @@ def _pack(runner: Runner, job: jobs.Job, should_stop: ShouldStop) -> Outcome:
 def _download(runner: Runner, job: jobs.Job, should_stop: ShouldStop) -> Outcome:
     """Fetch a checkpoint and pack it; what was fetched stays until the pack is written, so that a second try goes on from there."""
     from engine.download import download
-
     from engine.errors import Stopped as EngineStopped
 
     repository = str(job.payload["repository"])
