@@ -53,6 +53,8 @@ class Layer:
     output: Projection
     ffn_norm: Norm
     down_bias: Floats | None
+    query_norm: Norm | None
+    key_norm: Norm | None
 
 
 class Decoder:
@@ -66,8 +68,8 @@ class Decoder:
         self._layers = [self._layer(number) for number in range(config.layers)]
         self._final_norm = self._norm("final_norm")
         self._head = Projection(weights.matrix("embedding.weight" if config.tied else "head.weight"), weights.vector("head.bias"))
-        self._frequencies = weights.vector("rope.frequencies")  # [head_dim / 2]
-        self._whole = native_layers(kernels, config, self._layers, feed_forward.resident())
+        self._frequencies = weights.vector("rope.frequencies")  # [rotary_dim / 2]
+        self._whole = native_layers(kernels, config, self._layers, feed_forward)
 
     def _norm(self, name: str) -> Norm:
         return Norm(self._weights.required(f"{name}.weight"), self._weights.vector(f"{name}.bias"), self.config.norm_epsilon)
@@ -85,7 +87,14 @@ class Decoder:
             output=self._projection(stem + "output"),
             ffn_norm=self._norm(stem + "ffn_norm"),
             down_bias=self._weights.vector(stem + "down.bias"),
+            query_norm=self._norm(stem + "query_norm") if self.config.head_norm else None,
+            key_norm=self._norm(stem + "key_norm") if self.config.head_norm else None,
         )
+
+    def close(self) -> None:
+        """Stop reading ahead."""
+        if self._whole is not None:
+            self._whole.close()
 
     def forward(self, tokens: list[int], cache: KVCache) -> Floats:
         """Run `tokens` behind those in `cache`, which then holds them too; returns the last hidden states [n, hidden], normed."""
@@ -99,8 +108,9 @@ class Decoder:
         """The layers by kernels one after the other: the same bits as `LayerStack` gives in one call."""
         rotation = self._rotation(first, len(x))
         for number, layer in enumerate(self._layers):
+            before = x
             x = x + self._attend(number, layer, layer.attention_norm(self._kernels, x), cache, first, rotation)
-            down = self.feed_forward(number, layer.ffn_norm(self._kernels, x))
+            down = self.feed_forward(number, layer.ffn_norm(self._kernels, before if self.config.parallel else x))
             x = x + (down if layer.down_bias is None else down + layer.down_bias)
         return x
 
@@ -116,7 +126,7 @@ class Decoder:
         return x
 
     def _rotation(self, first: int, count: int) -> tuple[Floats, Floats] | None:
-        """Cosine and sine of each position and pair of columns, [n, 1, head_dim / 2]; None where positions are learned."""
+        """Cosine and sine of each position and pair of columns, [n, 1, rotary_dim / 2]; None where positions are learned."""
         if self._frequencies is None:
             return None
         angles = np.arange(first, first + count, dtype=np.float32)[:, None] * self._frequencies
@@ -128,6 +138,8 @@ class Decoder:
         query = layer.query(self._kernels, x).reshape(count, config.heads, config.head_dim)
         key = layer.key(self._kernels, x).reshape(count, config.kv_heads, config.head_dim)
         value = layer.value(self._kernels, x).reshape(count, config.kv_heads, config.head_dim)
+        if layer.query_norm is not None and layer.key_norm is not None:
+            query, key = _of_heads(layer.query_norm, self._kernels, query), _of_heads(layer.key_norm, self._kernels, key)
         if rotation is not None:
             query, key = _rotate(query, *rotation), _rotate(key, *rotation)
         end = first + count
@@ -138,8 +150,13 @@ class Decoder:
         return layer.output(self._kernels, mixed.reshape(count, -1))
 
 
+def _of_heads(norm: Norm, kernels: Kernels, x: Floats) -> Floats:
+    """Each head normed by itself: x [n, heads, head_dim]."""
+    return norm(kernels, x.reshape(-1, x.shape[2])).reshape(x.shape)
+
+
 def _rotate(x: Floats, cosine: Floats, sine: Floats) -> Floats:
-    """Rotary embedding: column i pairs with i + head_dim / 2. x [n, heads, head_dim]."""
-    half = x.shape[2] // 2
-    left, right = x[:, :, :half], x[:, :, half:]
-    return np.concatenate([left * cosine - right * sine, right * cosine + left * sine], axis=2)
+    """Rotary embedding of the first rotary_dim columns: column i pairs with i + rotary_dim / 2. x [n, heads, head_dim]."""
+    half = cosine.shape[2]
+    left, right, rest = x[:, :, :half], x[:, :, half : 2 * half], x[:, :, 2 * half :]
+    return np.concatenate([left * cosine - right * sine, right * cosine + left * sine, rest], axis=2)

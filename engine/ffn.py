@@ -21,10 +21,6 @@ class FeedForward(Protocol):
         """x [n, hidden] -> [n, hidden], the down bias not yet added. Layers come in order, from the first to the last."""
         ...
 
-    def resident(self) -> list[Neurons] | None:
-        """The neurons of every layer where all are in memory for good, None where some are read."""
-        ...
-
     def take_counts(self) -> ReadCounts:
         """What was read since the last call."""
         ...
@@ -47,10 +43,8 @@ class Neurons:
         up = kernels.matmul(self.layout.part("up").format, self.up, x)
         if self.up_bias is not None:
             up += self.up_bias
-        if self.gate is None:
-            return np.maximum(up, 0.0, out=up)
-        gate = kernels.matmul(self.layout.part("gate").format, self.gate, x)
-        return kernels.silu_product(up, gate)
+        gate = None if self.gate is None else kernels.matmul(self.layout.part("gate").format, self.gate, x)
+        return kernels.activate(self.layout.activation, up, gate)
 
 
 class DownSum:
@@ -81,7 +75,18 @@ def neurons_of_run(layout: LayerLayout, run: Run, tiles: Bytes, up_bias: Floats 
     if layout.tile_neurons == 1:
         bias = None if up_bias is None else up_bias[run.first : run.first + run.tiles]
         return [Neurons(layout, _rows(tiles, layout.part("up")), None, _rows(tiles, layout.part("down")), bias)]
-    return [_tile(layout, tile) for tile in tiles]
+    return [_tile(layout, tile, biases_of_tiles(layout, run.first + number, 1, up_bias)) for number, tile in enumerate(tiles)]
+
+
+def biases_of_tiles(layout: LayerLayout, first: int, tiles: int, up_bias: Floats | None) -> Floats | None:
+    """The biases of some tiles' neurons, 0 for those that fill the last tile up."""
+    if up_bias is None:
+        return None
+    start, count = first * layout.tile_neurons, tiles * layout.tile_neurons
+    found = np.zeros(count, np.float32)
+    there = up_bias[start : start + count]
+    found[: there.size] = there
+    return found
 
 
 def _rows(tiles: Bytes, part: Part) -> Bytes:
@@ -92,9 +97,9 @@ def _pieces(layout: LayerLayout, tile: Bytes) -> dict[str, Bytes]:
     return {part.name: tile[part.offset : part.offset + part.size].reshape(part.rows, -1) for part in layout.parts}
 
 
-def _tile(layout: LayerLayout, tile: Bytes) -> Neurons:
+def _tile(layout: LayerLayout, tile: Bytes, up_bias: Floats | None) -> Neurons:
     pieces = _pieces(layout, tile)
-    return Neurons(layout, pieces["up"], pieces["gate"], pieces["down"], None)
+    return Neurons(layout, pieces["up"], pieces.get("gate"), pieces["down"], up_bias)
 
 
 def load_neurons(file: BundleFile, layer: int, tiles: int, up_bias: Floats | None) -> Neurons | None:
@@ -107,66 +112,63 @@ def load_neurons(file: BundleFile, layer: int, tiles: int, up_bias: Floats | Non
         run = Run(layer, 0, tiles)
         file.read_run(run, buffer)
         return neurons_of_run(layout, run, buffer.reshape(tiles, -1), up_bias)[0]
-    return _merged(file, layer, tiles)
+    return _merged(file, layer, tiles, biases_of_tiles(layout, 0, tiles, up_bias))
 
 
-def _merged(file: BundleFile, layer: int, tiles: int) -> Neurons:
-    """Tiles of a gated model as whole matrices, read one tile after the other."""
+def _merged(file: BundleFile, layer: int, tiles: int, up_bias: Floats | None) -> Neurons:
+    """Tiles of many neurons as whole matrices, read one tile after the other."""
     layout = file.layers[layer]
-    up, gate, down = (layout.part(name) for name in ("up", "gate", "down"))
-    ups = aligned_buffer(tiles * up.size).reshape(tiles * up.rows, -1)
-    gates = aligned_buffer(tiles * gate.size).reshape(tiles * gate.rows, -1)
+    down = layout.part("down")
+    rows = {part.name: aligned_buffer(tiles * part.size).reshape(tiles * part.rows, -1) for part in layout.parts if part.name != "down"}
     downs = aligned_buffer(tiles * down.size).reshape(down.rows, -1)
     buffer = aligned_buffer(layout.stride)
     for number in range(tiles):
         file.read_run(Run(layer, number, 1), buffer)
         tile = _pieces(layout, buffer)
-        ups[number * up.rows : (number + 1) * up.rows] = tile["up"]
-        gates[number * up.rows : (number + 1) * up.rows] = tile["gate"]
+        for name, held in rows.items():
+            held[number * layout.tile_neurons : (number + 1) * layout.tile_neurons] = tile[name]
         downs[:, number * down.row_bytes : (number + 1) * down.row_bytes] = tile["down"]
-    return Neurons(layout, ups, gates, downs, None)
+    return Neurons(layout, rows["up"], rows.get("gate"), downs, up_bias)
 
 
 class StreamedFeedForward:
     """The first `pinned[layer]` tiles of each layer stay in memory; the others are streamed for every pass over the layers.
 
-    With every tile pinned nothing is ever read again.
+    With every tile pinned nothing is ever read again. The native library streams `runs` by itself (`engine.native.stream`); called layer
+    by layer, as where the numpy twin serves, a thread of Python reads them ahead.
     """
 
     def __init__(
         self, file: BundleFile, weights: ResidentWeights, kernels: Kernels, pinned: tuple[int, ...], run_bytes: int, depth: int
     ) -> None:
-        self._file = file
+        self.file = file
         self._kernels = kernels
-        self._up_biases = [weights.vector(f"layer.{number}.up.bias") for number in range(len(file.layers))]
-        self.pinned = [load_neurons(file, number, tiles, self._up_biases[number]) for number, tiles in enumerate(pinned)]
-        runs = cold_runs(file.layers, pinned, run_bytes)
-        self._stream = BundleStream(file, runs, depth) if runs else None
+        self.up_biases = [weights.vector(f"layer.{number}.up.bias") for number in range(len(file.layers))]
+        self.pinned = [load_neurons(file, number, tiles, self.up_biases[number]) for number, tiles in enumerate(pinned)]
+        self.runs = cold_runs(file.layers, pinned, run_bytes)
+        self.depth = depth
+        self._stream: BundleStream | None = None
         file.counts = ReadCounts()
 
     def __call__(self, layer: int, x: Floats) -> Floats:
         """See `FeedForward`."""
-        total = DownSum(self._file.layers[layer], self._kernels, x)
+        total = DownSum(self.file.layers[layer], self._kernels, x)
         if (pinned := self.pinned[layer]) is not None:
             total.add(pinned)
-        if self._stream is not None:
+        if self.runs:
+            self._stream = self._stream or BundleStream(self.file, self.runs, self.depth)
             for run, tiles in self._stream.layer(layer):
-                for neurons in neurons_of_run(self._file.layers[layer], run, tiles, self._up_biases[layer]):
+                for neurons in neurons_of_run(self.file.layers[layer], run, tiles, self.up_biases[layer]):
                     total.add(neurons)
         return total.finish()
 
-    def resident(self) -> list[Neurons] | None:
-        """See `FeedForward`."""
-        held = [neurons for neurons in self.pinned if neurons is not None]
-        return held if self._stream is None else None
-
     def take_counts(self) -> ReadCounts:
         """See `FeedForward`."""
-        counts, self._file.counts = self._file.counts, ReadCounts()
+        counts, self.file.counts = self.file.counts, ReadCounts()
         return counts
 
     def close(self) -> None:
         """Stop the reader and let go of the file."""
         if self._stream is not None:
             self._stream.close()
-        self._file.close()
+        self.file.close()

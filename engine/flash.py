@@ -20,6 +20,9 @@ from engine.kernels import Integers, Kernels, WeightFile, aligned_buffer
 from engine.manifest import FFN, LayerLayout, Manifest
 from engine.weights import READ_BYTES
 
+MOST_TILES_OF_A_RUN = 64
+"""The native library works on no more at once."""
+
 
 @dataclass
 class ReadCounts:
@@ -28,6 +31,9 @@ class ReadCounts:
     bytes: int = 0
     reads: int = 0
     stall_s: float = 0.0
+
+    def __add__(self, other: ReadCounts) -> ReadCounts:
+        return ReadCounts(self.bytes + other.bytes, self.reads + other.reads, self.stall_s + other.stall_s)
 
 
 @dataclass(frozen=True)
@@ -44,21 +50,21 @@ class BundleFile:
 
     def __init__(self, pack: Path, manifest: Manifest, checksums: list[NDArray[np.uint32]], kernels: Kernels) -> None:
         self._kernels = kernels
-        self._checksums = checksums
-        self._checked = [np.zeros(crcs.size, bool) for crcs in checksums]
+        self.checksums = checksums
+        self.checked = [np.zeros(crcs.size, bool) for crcs in checksums]
         self.layers: tuple[LayerLayout, ...] = manifest.layers
         self._pack_name = pack.name
         try:
             entries = tensors.read_header(pack / FFN)
             self._offsets = [entries[f"layer.{number}.ffn"].offset for number in range(len(manifest.layers))]
-            self._file: WeightFile = kernels.open_direct(pack / FFN)
+            self.file: WeightFile = kernels.open_direct(pack / FFN)
         except (OSError, KeyError, UnusableSource) as error:
             raise CorruptPack(f"{FFN} of the pack {pack.name} cannot be read ({error}); pack the model again") from error
         self.counts = ReadCounts()
 
     def close(self) -> None:
         """Let go of the file."""
-        self._file.close()
+        self.file.close()
 
     def read_run(self, run: Run, into: Bytes) -> None:
         """The tiles of `run` to the beginning of `into`.
@@ -79,21 +85,31 @@ class BundleFile:
     def read(self, offsets: Integers, sizes: Integers, into: Bytes, places: Integers) -> None:
         """Scattered pieces, unchecked; see `Kernels.read_batch`."""
         try:
-            self._kernels.read_batch(self._file, offsets, sizes, into, places)
+            self._kernels.read_batch(self.file, offsets, sizes, into, places)
         except EOFError as error:
-            raise CorruptPack(f"{FFN} of the pack {self._pack_name} is cut short; pack the model again") from error
+            raise self.cut_short() from error
         except OSError as error:
-            raise EngineError(f"the disk could not read {FFN} of the pack {self._pack_name}: {error}; check the disk") from error
+            raise self.unreadable(error) from error
         self.counts.bytes += int(sizes.sum())
         self.counts.reads += len(sizes)
 
+    def altered(self, layer: int, tile: int) -> CorruptPack:
+        """The error for a tile that does not match its checksum."""
+        return CorruptPack(f"tile {tile} of layer {layer} of the pack {self._pack_name} was altered; pack the model again")
+
+    def cut_short(self) -> CorruptPack:
+        """The error for a file that ends too early."""
+        return CorruptPack(f"{FFN} of the pack {self._pack_name} is cut short; pack the model again")
+
+    def unreadable(self, error: OSError) -> EngineError:
+        """The error for a disk that fails."""
+        return EngineError(f"the disk could not read {FFN} of the pack {self._pack_name}: {error}; check the disk")
+
     def _check(self, run: Run, tiles: Bytes) -> None:
-        checked = self._checked[run.layer][run.first : run.first + run.tiles]  # a view
+        checked = self.checked[run.layer][run.first : run.first + run.tiles]  # a view
         for place in np.flatnonzero(~checked):
-            if zlib.crc32(tiles[place].data) != self._checksums[run.layer][run.first + place]:
-                raise CorruptPack(
-                    f"tile {run.first + place} of layer {run.layer} of the pack {self._pack_name} was altered; pack the model again"
-                )
+            if zlib.crc32(tiles[place].data) != self.checksums[run.layer][run.first + place]:
+                raise self.altered(run.layer, run.first + int(place))
             checked[place] = True
 
 
@@ -102,6 +118,8 @@ def cold_runs(layers: tuple[LayerLayout, ...], pinned: tuple[int, ...], most_byt
     runs = []
     for number, layer in enumerate(layers):
         step = max(most_bytes // layer.stride, 1)
+        if layer.tile_neurons > 1:
+            step = min(step, MOST_TILES_OF_A_RUN)
         runs += [Run(number, first, min(step, layer.tiles - first)) for first in range(pinned[number], layer.tiles, step)]
     return runs
 

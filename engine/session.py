@@ -66,6 +66,7 @@ class Session:
 
     def close(self) -> None:
         """Stop reading ahead and close the files."""
+        self._decoder.close()
         self._feed_forward.close()
 
     def generate(self, request: Request, on_text: OnText, should_stop: ShouldStop) -> Generation:

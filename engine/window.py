@@ -94,9 +94,6 @@ class WindowedFeedForward:
         total = self._sum(layout, window.columns[: window.used], active[:, window.neurons[: window.used]])
         return total + self._pass_through(layer, missing, active)
 
-    def resident(self) -> None:
-        """See `FeedForward`: columns of down come and go."""
-
     def take_counts(self) -> ReadCounts:
         """See `FeedForward`."""
         counts, self._file.counts = self._file.counts, ReadCounts()

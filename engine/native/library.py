@@ -11,9 +11,9 @@ import numpy as np
 
 from engine import formats
 from engine.formats import Bytes, Floats
-from engine.kernels import Integers, WeightFile
+from engine.kernels import Activation, Integers, WeightFile
 from engine.native.build import library_path
-from engine.native.twin import check_pieces
+from engine.native.twin import Twin, check_pieces
 
 NATIVE_FORMATS = {name: code for code, name in enumerate(("f32", "f16", "bf16", "q4_0", "q4_1", "q5_0", "q8_0", "q4_k", "q5_k", "q6_k"))}
 _NO_MEMORY, _END_OF_FILE = -1, -3
@@ -26,7 +26,12 @@ _SIGNATURES = {
     "fk_add_product": (c_int, (c_int, c_void_p, c_int64, c_int64, c_int64, c_void_p, c_int64, c_int64, c_void_p)),
     "fk_lane_floats": (c_int64, (c_int, c_int64, c_int64)),
     "fk_finish_product": (None, (c_int, c_void_p, c_int64, c_int64, c_void_p)),
-    "fk_layers": (c_int, (c_void_p, c_void_p, c_int64, c_void_p, c_int64, c_void_p, c_int64, c_void_p, c_void_p)),
+    "fk_layers": (c_int, (c_void_p, c_void_p, c_int64, c_void_p, c_int64, c_void_p, c_int64, c_void_p, c_void_p, c_void_p)),
+    "fk_stream_open": (c_void_p, (c_void_p, c_int64, c_int64, c_int64, c_int64, c_int)),
+    "fk_stream_close": (None, (c_void_p,)),
+    "fk_stream_restart": (None, (c_void_p,)),
+    "fk_stream_failure": (c_int, (c_void_p, c_void_p, c_void_p, c_void_p)),
+    "fk_stream_counts": (None, (c_void_p, c_void_p)),
     "fk_normalise": (c_int, (c_void_p, c_int64, c_int64, c_void_p, c_void_p, c_double, c_void_p)),
     "fk_attention": (c_int, (c_void_p, c_int64, c_int64, c_int64, c_int64, c_void_p, c_void_p, c_int64, c_int64, c_void_p)),
     "fk_silu": (c_int, (c_void_p, c_void_p, c_int64, c_int64)),
@@ -52,7 +57,7 @@ class NativeFile:
         name = os.fspath(path).encode("utf-8", "surrogateescape")
         error = library.fk_open(name, 1, ctypes.byref(handle), ctypes.byref(size), ctypes.byref(direct))
         if error:
-            raise _system_error(error, path)
+            raise system_error(error, path)
         self.handle: c_void_p | None = handle
         self.size = size.value
         self.direct = bool(direct.value)
@@ -153,7 +158,9 @@ class Native:
         self.library.fk_normalise(x.ctypes.data, *x.shape, weight.ctypes.data, given, epsilon, out.ctypes.data)
         return out
 
-    def silu_product(self, up: Floats, gate: Floats) -> Floats:
+    def activate(self, kind: Activation, up: Floats, gate: Floats | None) -> Floats:
+        if kind != "silu" or gate is None:
+            return Twin().activate(kind, up, gate)
         out, gate = np.array(up, np.float32, order="C"), np.ascontiguousarray(gate, np.float32)
         self.library.fk_silu(out.ctypes.data, gate.ctypes.data, *out.shape)
         return out
@@ -192,7 +199,7 @@ class Native:
             wanted = f"{sizes[failed.value]} bytes were wanted from byte {offsets[failed.value]}"
             raise EOFError(f"{file.path} ends at byte {file.size}, but {wanted}")
         if result:
-            raise MemoryError("no memory for reading threads") if result == _NO_MEMORY else _system_error(error.value, file.path)
+            raise MemoryError("no memory for reading threads") if result == _NO_MEMORY else system_error(error.value, file.path)
 
 
 def row_stride(format: str, weights: Bytes, columns: int) -> int:
@@ -208,7 +215,8 @@ def check_result(result: int) -> None:
         raise MemoryError("no memory for a matrix product") if result == _NO_MEMORY else ValueError(f"the native library refused: {result}")
 
 
-def _system_error(code: int, path: Path) -> OSError:
+def system_error(code: int, path: Path) -> OSError:
+    """What the system says of an error number that the library brought back."""
     if os.name == "nt":
         return OSError(0, ctypes.FormatError(code), os.fspath(path), code)  # type: ignore[attr-defined,unused-ignore]
     return OSError(code, os.strerror(code), os.fspath(path))

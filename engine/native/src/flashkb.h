@@ -94,10 +94,13 @@ void fk_pool_run(fk_work_t work, void *context, int64_t count, int64_t grain);
 int fk_pool_threads(void);
 
 /* Memory that grows and stays, one for each use; 64-byte aligned. Only the thread that holds the call lock asks for it. */
-enum { SCRATCH_ACTIVATIONS, SCRATCH_ROWS, SCRATCH_TOKEN, SCRATCHES };
+enum { SCRATCH_ACTIVATIONS, SCRATCH_TOKEN, SCRATCH_PIECES, SCRATCHES };
 void *fk_scratch(int which, size_t bytes);
 void fk_call_lock(void);
 void fk_call_unlock(void);
+
+/* crc.c */
+FK_EXPORT uint32_t fk_crc32(const uint8_t *data, int64_t size);
 
 /* A matrix as Python describes it; `bias` NULL where there is none, `data` NULL where there is no such matrix. */
 typedef struct {
@@ -115,7 +118,12 @@ typedef struct {
 } product_t;
 
 /* matmul.c: without the call lock, for use inside larger calls. All of `products` have as many columns. */
-int fk_products(const product_t *products, int count, const float *x, int64_t n, int64_t x_stride);
+int fk_products(const product_t *products, int64_t count, const float *x, int64_t n, int64_t x_stride);
+/* Rows whose columns lie in pieces one after the other, all quantised or all plain: what x [n][x_stride] over all their columns makes is added
+   to `lanes`, of which fk_lane_floats says how many there are. All pieces but the last of a row hold a multiple of 256 columns. */
+int fk_add_pieces(const matrix_t *pieces, int64_t count, const float *x, int64_t n, int64_t x_stride, float *lanes);
+FK_EXPORT int64_t fk_lane_floats(int format, int64_t rows, int64_t n);
+FK_EXPORT void fk_finish_product(int format, const float *lanes, int64_t rows, int64_t n, float *out);
 /* The rows of `w` in `order` (NULL: as they lie), added to what `out` holds. coefficients [n][coefficient_stride], by place in memory. */
 int fk_row_sums(const matrix_t *w, const float *coefficients, int64_t n, int64_t coefficient_stride, const int64_t *order, float *out,
                 int64_t out_stride);

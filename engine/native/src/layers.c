@@ -2,21 +2,29 @@
 #include <math.h>
 #include <string.h>
 
-#include "flashkb.h"
+#include "stream.h"
 
-enum { TOKENS_AT_ONCE = 64 }; /* bounds the scratch memory of a long prompt */
+enum { TOKENS_AT_ONCE = 64 /* bounds the scratch memory of a long prompt */, MOST_TILES = 64 /* of a run */ };
 
 /* The shape of a model. `rotation` is [positions][cosines, sines of head_dim / 2] for the tokens of the call, NULL where positions are
-   learned. Keys and values are float32 [layers][kv_heads][capacity][head_dim]. */
+   learned. Keys and values are float32 [layers][kv_heads][capacity][head_dim]. `ffn`: the most neurons that are worked on at once. `lane_format`:
+   the format of down where a layer's sums come in parts, of the quantised or the plain kind; -1 where none does. */
 typedef struct {
-    int64_t hidden, heads, kv_heads, head_dim, ffn, capacity;
+    int64_t hidden, heads, kv_heads, head_dim, ffn, capacity, lane_format;
     double epsilon;
 } shape_t;
+
+/* Some of a layer's neurons in memory for good: `down` has their columns, or a row for each with `down_is_neuron_major`. */
+typedef struct {
+    matrix_t up, gate, down; /* gate.data NULL: relu */
+} held_t;
 
 typedef struct {
     const float *attention_norm, *attention_norm_bias, *ffn_norm, *ffn_norm_bias;
     matrix_t query, key, value, output;
-    matrix_t up, gate, down; /* gate.data NULL: relu */
+    const held_t *held; /* in the order in which they are added up */
+    int64_t held_count;
+    const float *up_bias; /* of every neuron, those that fill up the last tile too */
     const float *down_bias;
     int64_t down_is_neuron_major;
 } layer_t;
@@ -125,13 +133,13 @@ static void add_to(float *x, const float *y, const float *bias, int64_t n, int64
         for (int64_t i = 0; i < width; i++) x[t * width + i] += bias ? y[t * width + i] + bias[i] : y[t * width + i];
 }
 
-/* Floats of scratch that tokens need: two of hidden width, then the larger of attention's and the feed-forward's. */
-static int64_t token_floats(const shape_t *s) {
+/* Floats of scratch that a block of tokens needs beside its normed states and its output: the larger of attention's and the neurons'. */
+static int64_t block_floats(const shape_t *s) {
     int64_t attention = 2 * s->heads * s->head_dim + 2 * s->kv_heads * s->head_dim, ffn = 2 * s->ffn;
-    return 2 * s->hidden + (attention > ffn ? attention : ffn);
+    return attention > ffn ? attention : ffn;
 }
 
-/* x [n][hidden] += attention; n at most TOKENS_AT_ONCE. */
+/* x [n][hidden] += attention; n at most TOKENS_AT_ONCE. `scratch` has room for two states of each token and block_floats. */
 static int attention_block(const shape_t *s, const layer_t *layer, float *x, int64_t n, const float *rotation, int64_t first, float *keys,
                            float *values, float *scratch) {
     int64_t wide = s->heads * s->head_dim, narrow = s->kv_heads * s->head_dim;
@@ -165,45 +173,131 @@ static void activate_piece(void *context, int64_t first, int64_t last) {
         for (int64_t i = 0; i < count; i++) up[i] = up[i] < 0 ? 0 : up[i];
 }
 
-/* x [n][hidden] += feed-forward; n at most TOKENS_AT_ONCE. */
-static int feed_forward_block(const shape_t *s, const layer_t *layer, float *x, int64_t n, float *scratch) {
-    int64_t neurons = layer->up.rows;
-    float *normed = scratch, *out = normed + n * s->hidden, *up = out + n * s->hidden, *gate = up + n * neurons;
-    product_t inputs[] = {{&layer->up, up, neurons, NULL}, {&layer->gate, gate, neurons, NULL}};
-    product_t output = {&layer->down, out, s->hidden, NULL};
-    activation_job_t job = {up, layer->gate.data ? gate : NULL, neurons};
-    normalise(x, n, s->hidden, layer->ffn_norm, layer->ffn_norm_bias, s->epsilon, normed);
-    int failed = fk_products(inputs, layer->gate.data ? 2 : 1, normed, n, s->hidden);
-    if (failed) return failed;
-    fk_pool_run(activate_piece, &job, n, 1);
-    if (layer->down_is_neuron_major) {
-        memset(out, 0, (size_t)(n * s->hidden) * sizeof(float));
-        failed = fk_row_sums(&layer->down, up, n, neurons, NULL, out, s->hidden);
-    } else {
-        failed = fk_products(&output, 1, up, n, neurons);
+/* What a layer's neurons add to tokens, summed up part by part in the order of the neurons. */
+typedef struct {
+    const shape_t *shape;
+    const layer_t *layer;
+    int64_t n;
+    const float *normed; /* [n][hidden] */
+    float *neurons;      /* [tokens of a block][2 * neurons of a part] */
+    float *lanes;        /* fk_lane_floats of each block of tokens, one after the other; unused where down is neuron-major */
+    float *out;          /* [n][hidden] */
+} feed_t;
+
+static int64_t block_of(int64_t n, int64_t t) { return n - t < TOKENS_AT_ONCE ? n - t : TOKENS_AT_ONCE; }
+
+static float *lanes_of(const feed_t *feed, int64_t format, int64_t t) {
+    return feed->lanes + (t ? fk_lane_floats((int)format, feed->shape->hidden, TOKENS_AT_ONCE) * (t / TOKENS_AT_ONCE) : 0);
+}
+
+/* `ins`: the rows of up and, with `gated`, of gate, in turns. `down`: the pieces of down that belong to them, or all their rows. */
+static int add_neurons(const feed_t *feed, const matrix_t *ins, int64_t tiles, int gated, const matrix_t *down, int64_t pieces, int whole) {
+    const shape_t *s = feed->shape;
+    product_t inputs[2 * MOST_TILES];
+    int64_t neurons = 0, failed = FK_OK;
+    for (int64_t i = 0; i < tiles; i++) neurons += ins[i * (1 + gated)].rows;
+    for (int64_t t = 0; t < feed->n && !failed; t += TOKENS_AT_ONCE) {
+        int64_t n = block_of(feed->n, t), place = 0;
+        float *up = feed->neurons, *gate = gated ? up + n * neurons : NULL;
+        for (int64_t i = 0; i < tiles; place += ins[i++ * (1 + gated)].rows) {
+            inputs[i] = (product_t){&ins[i * (1 + gated)], up + place, neurons, NULL};
+            if (gated) inputs[tiles + i] = (product_t){&ins[2 * i + 1], gate + place, neurons, NULL};
+        }
+        failed = fk_products(inputs, tiles * (1 + gated), feed->normed + t * s->hidden, n, s->hidden);
+        if (failed) break;
+        activation_job_t job = {up, gate, neurons};
+        fk_pool_run(activate_piece, &job, n, 1);
+        float *out = feed->out + t * s->hidden;
+        product_t product = {down, out, s->hidden, NULL};
+        if (feed->layer->down_is_neuron_major) failed = fk_row_sums(down, up, n, neurons, NULL, out, s->hidden);
+        else if (whole) failed = fk_products(&product, 1, up, n, neurons);
+        else failed = fk_add_pieces(down, pieces, up, n, neurons, lanes_of(feed, down->format, t));
     }
-    if (!failed) add_to(x, out, layer->down_bias, n, s->hidden);
+    return (int)failed;
+}
+
+static matrix_t part_of(const part_t *part, const uint8_t *tile, int64_t rows, int64_t row_stride, const float *bias) {
+    return (matrix_t){part->format, rows, row_stride, part->columns, tile + part->offset, bias};
+}
+
+/* The tiles of a run. */
+static int add_tiles(const feed_t *feed, const run_t *run, const uint8_t *tiles) {
+    const form_t *form = run->form;
+    matrix_t ins[2 * MOST_TILES], downs[MOST_TILES];
+    const float *bias = feed->layer->up_bias ? feed->layer->up_bias + run->first * form->neurons : NULL;
+    if (form->neuron_major) {
+        ins[0] = part_of(&form->up, tiles, run->tiles, form->stride, bias);
+        downs[0] = part_of(&form->down, tiles, run->tiles, form->stride, NULL);
+        return add_neurons(feed, ins, 1, 0, downs, 1, 0);
+    }
+    int gated = form->gate.format >= 0;
+    for (int64_t i = 0; i < run->tiles; i++) {
+        const uint8_t *tile = tiles + i * form->stride;
+        ins[i * (1 + gated)] = part_of(&form->up, tile, form->neurons, form->up.row_bytes, bias ? bias + i * form->neurons : NULL);
+        if (gated) ins[2 * i + 1] = part_of(&form->gate, tile, form->neurons, form->gate.row_bytes, NULL);
+        downs[i] = part_of(&form->down, tile, feed->shape->hidden, form->down.row_bytes, NULL);
+    }
+    return add_neurons(feed, ins, run->tiles, gated, downs, run->tiles, 0);
+}
+
+/* The neurons that are read, in the order of their tiles. */
+static int add_streamed(const feed_t *feed, int64_t number, stream_t *stream) {
+    int64_t before = -1;
+    for (const run_t *run; (run = fk_stream_next(stream, number)) && run->first > before;) {
+        before = run->first;
+        const uint8_t *tiles = fk_stream_take(stream);
+        int failed = tiles ? add_tiles(feed, run, tiles) : FK_IO;
+        if (failed) return failed;
+        fk_stream_give(stream);
+    }
+    return FK_OK;
+}
+
+static void finish_lanes(const feed_t *feed, int64_t format) {
+    int64_t hidden = feed->shape->hidden;
+    for (int64_t t = 0; t < feed->n; t += TOKENS_AT_ONCE)
+        fk_finish_product((int)format, lanes_of(feed, format, t), hidden, block_of(feed->n, t), feed->out + t * hidden);
+}
+
+/* x [n][hidden] += feed-forward. One group of neurons that is all the layer has needs no lanes. */
+static int feed_forward(const shape_t *s, const layer_t *layer, int64_t number, float *x, feed_t *feed, stream_t *stream, int64_t lane_floats) {
+    int streamed = stream && fk_stream_next(stream, number), whole = !streamed && layer->held_count == 1, failed = FK_OK;
+    int64_t n = feed->n, format = s->lane_format;
+    feed->layer = layer;
+    normalise(x, n, s->hidden, layer->ffn_norm, layer->ffn_norm_bias, s->epsilon, (float *)feed->normed);
+    if (layer->down_is_neuron_major) memset(feed->out, 0, (size_t)(n * s->hidden) * sizeof(float));
+    else if (!whole) memset(feed->lanes, 0, (size_t)lane_floats * sizeof(float));
+    for (int64_t i = 0; i < layer->held_count && !failed; i++) {
+        const held_t *held = &layer->held[i];
+        matrix_t ins[] = {held->up, held->gate};
+        failed = add_neurons(feed, ins, 1, held->gate.data != NULL, &held->down, 1, whole);
+    }
+    if (streamed && !failed) failed = add_streamed(feed, number, stream);
+    if (!failed && !whole && !layer->down_is_neuron_major) finish_lanes(feed, format);
+    if (!failed) add_to(x, feed->out, layer->down_bias, n, s->hidden);
     return failed;
 }
 
 /* x [n][hidden] through all layers; their keys and values go to the cache at positions first, first + 1, ... `shape.ffn` is the most neurons
-   that a layer has. */
+   that a part of a layer has; `stream` NULL where all are held. */
 FK_EXPORT int fk_layers(const shape_t *shape, const layer_t *layers, int64_t count, float *x, int64_t n, const float *rotation, int64_t first,
-                        float *keys, float *values) {
+                        float *keys, float *values, stream_t *stream) {
     if (n < 0 || first < 0 || first + n > shape->capacity) return FK_BAD_ARGUMENT;
-    int64_t cache_layer = shape->kv_heads * shape->capacity * shape->head_dim, failed = FK_OK;
-    int64_t block = n < TOKENS_AT_ONCE ? n : TOKENS_AT_ONCE;
+    if (n == 0) return FK_OK;
+    int64_t cache_layer = shape->kv_heads * shape->capacity * shape->head_dim, block = block_of(n, 0), failed = FK_OK;
+    int64_t states = 2 * n * shape->hidden, most = block * block_floats(shape);
+    int64_t lanes = shape->lane_format < 0 ? 0 : fk_lane_floats((int)shape->lane_format, shape->hidden, n);
     fk_call_lock();
-    float *scratch = fk_scratch(SCRATCH_TOKEN, (size_t)(block * token_floats(shape)) * sizeof(float));
+    float *scratch = fk_scratch(SCRATCH_TOKEN, (size_t)(states + most + lanes) * sizeof(float));
+    feed_t feed = {.shape = shape, .n = n, .normed = scratch, .out = scratch + n * shape->hidden};
+    feed.neurons = scratch + states;
+    feed.lanes = feed.neurons + most;
     if (!scratch) failed = FK_NO_MEMORY;
     for (int64_t l = 0; l < count && !failed; l++) {
-        for (int64_t t = 0; t < n && !failed; t += block) {
-            int64_t here = n - t < block ? n - t : block;
-            float *at = x + t * shape->hidden;
-            failed = attention_block(shape, &layers[l], at, here, rotation ? rotation + t * shape->head_dim : NULL, first + t,
-                                     keys + l * cache_layer, values + l * cache_layer, scratch);
-            if (!failed) failed = feed_forward_block(shape, &layers[l], at, here, scratch);
-        }
+        for (int64_t t = 0; t < n && !failed; t += TOKENS_AT_ONCE)
+            failed = attention_block(shape, &layers[l], x + t * shape->hidden, block_of(n, t), rotation ? rotation + t * shape->head_dim : NULL,
+                                     first + t, keys + l * cache_layer, values + l * cache_layer, scratch);
+        if (!failed) failed = feed_forward(shape, &layers[l], l, x, &feed, stream, lanes);
     }
     fk_call_unlock();
     return (int)failed;

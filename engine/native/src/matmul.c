@@ -92,66 +92,72 @@ static activations_t *quantize_all(const float *x, int64_t n, int64_t x_stride, 
     return all;
 }
 
+/* One product's activations: float32 [n][x_stride], and in int8 where its weights are quantised. */
 typedef struct {
-    const product_t *products;
-    int64_t n, x_stride;
     const float *x;
-    const activations_t *quantized; /* NULL when no product needs them */
-    _Atomic int failed;
-} job_t;
+    int64_t n, x_stride;
+    const activations_t *quantized;
+} input_t;
 
-static void quantized_rows(job_t *job, const product_t *p, int64_t first, int64_t last) {
+static int quantized_rows(const product_t *p, const input_t *in, int64_t first, int64_t last) {
     const kernels_t *k = fk_kernels();
     format_t format = (format_t)p->w->format;
     int64_t groups = p->w->columns / GROUP;
-    if (job->n == 1) {
+    if (in->n == 1) {
         for (int64_t r = first; r < last; r++) {
-            float sum = k->dot(format, p->w->data + r * p->w->row_stride, groups, job->quantized, p->lanes ? p->lanes + r * LANES : NULL);
+            float sum = k->dot(format, p->w->data + r * p->w->row_stride, groups, in->quantized, p->lanes ? p->lanes + r * LANES : NULL);
             if (!p->lanes) p->out[r] = sum;
         }
-        return;
+        return FK_OK;
     }
     uint8_t *scratch = malloc((size_t)fk_scratch_bytes(groups));
-    if (!scratch) {
-        atomic_store(&job->failed, 1);
-        return;
-    }
+    if (!scratch) return FK_NO_MEMORY;
     for (int64_t r = first; r < last; r += 4) {
         int count = last - r < 4 ? (int)(last - r) : 4;
         const uint8_t *rows[4];
         for (int i = 0; i < count; i++) rows[i] = p->w->data + (r + i) * p->w->row_stride;
-        k->dot_many(format, rows, count, groups, job->quantized, up(job->n, LANES) / LANES, job->n, p->out + r,
-                    p->out_stride, scratch, p->lanes ? p->lanes + r * BLOCK_LANES : NULL, p->w->rows);
+        k->dot_many(format, rows, count, groups, in->quantized, up(in->n, LANES) / LANES, in->n, p->out + r, p->out_stride, scratch,
+                    p->lanes ? p->lanes + r * BLOCK_LANES : NULL, p->w->rows);
     }
     free(scratch);
+    return FK_OK;
 }
 
 /* Few tokens against some rows at a time, so that both stay in the first-level cache. */
-static void plain_rows(job_t *job, const product_t *p, int64_t first, int64_t last) {
+static void plain_rows(const product_t *p, const input_t *in, int64_t first, int64_t last) {
     enum { ROWS = 8, TOKENS = 4 };
     const matrix_t *w = p->w;
     for (int64_t from = first; from < last; from += ROWS)
-        for (int64_t t = 0; t < job->n; t += TOKENS)
+        for (int64_t t = 0; t < in->n; t += TOKENS)
             for (int64_t r = from; r < last && r < from + ROWS; r++)
-                fk_kernels()->dot_plain((format_t)w->format, w->data + r * w->row_stride, w->columns, job->x + t * job->x_stride, job->x_stride,
-                                        job->n - t < TOKENS ? job->n - t : TOKENS, p->out + t * p->out_stride + r, p->out_stride,
+                fk_kernels()->dot_plain((format_t)w->format, w->data + r * w->row_stride, w->columns, in->x + t * in->x_stride, in->x_stride,
+                                        in->n - t < TOKENS ? in->n - t : TOKENS, p->out + t * p->out_stride + r, p->out_stride,
                                         p->lanes ? p->lanes + (t * w->rows + r) * PLAIN_LANES : NULL, w->rows);
 }
 
-static void product_rows(job_t *job, const product_t *p, int64_t first, int64_t last) {
-    if (fk_formats[p->w->format].quantized) quantized_rows(job, p, first, last);
-    else plain_rows(job, p, first, last);
-    if (!p->w->bias || p->lanes) return;
-    for (int64_t t = 0; t < job->n; t++)
+static int product_rows(const product_t *p, const input_t *in, int64_t first, int64_t last) {
+    int failed = FK_OK;
+    if (fk_formats[p->w->format].quantized) failed = quantized_rows(p, in, first, last);
+    else plain_rows(p, in, first, last);
+    if (!p->w->bias || p->lanes) return failed;
+    for (int64_t t = 0; t < in->n; t++)
         for (int64_t r = first; r < last; r++) p->out[t * p->out_stride + r] += p->w->bias[r];
+    return failed;
 }
+
+typedef struct {
+    const product_t *products;
+    const input_t *inputs; /* one for all products, or one for each piece */
+    int64_t count;
+    _Atomic int failed;
+} job_t;
 
 /* Rows [first, last) of all products one after the other. */
 static void product_piece(void *context, int64_t first, int64_t last) {
     job_t *job = context;
     for (const product_t *p = job->products; first < last; p++) {
         int64_t rows = p->w->rows;
-        if (first < rows) product_rows(job, p, first, last < rows ? last : rows);
+        if (first < rows && product_rows(p, job->inputs, first, last < rows ? last : rows)) atomic_store(&job->failed, 1);
         first = first < rows ? 0 : first - rows;
         last -= rows;
     }
@@ -164,18 +170,56 @@ static int64_t grain_of(int64_t rows, int64_t bytes_of_work) {
     return up(share > least ? share : least, 4);
 }
 
-int fk_products(const product_t *products, int count, const float *x, int64_t n, int64_t x_stride) {
-    const matrix_t *w = products[0].w;
+static int64_t row_bytes(const matrix_t *w) {
     const format_facts_t *facts = &fk_formats[w->format];
-    job_t job = {products, n, x_stride, x, NULL, 0};
+    return w->columns / facts->block_columns * facts->block_bytes;
+}
+
+int fk_products(const product_t *products, int64_t count, const float *x, int64_t n, int64_t x_stride) {
+    const matrix_t *w = products[0].w;
+    input_t in = {x, n, x_stride, NULL};
+    job_t job = {products, &in, count, 0};
     int64_t rows = 0;
     int quantized = 0;
-    for (int i = 0; i < count; i++) {
+    for (int64_t i = 0; i < count; i++) {
         rows += products[i].w->rows;
         quantized |= fk_formats[products[i].w->format].quantized;
     }
-    if (quantized && !(job.quantized = quantize_all(x, n, x_stride, w->columns / GROUP))) return FK_NO_MEMORY;
-    fk_pool_run(product_piece, &job, rows, grain_of(rows, w->columns / facts->block_columns * facts->block_bytes * n));
+    if (quantized && !(in.quantized = quantize_all(x, n, x_stride, w->columns / GROUP))) return FK_NO_MEMORY;
+    fk_pool_run(product_piece, &job, rows, grain_of(rows, row_bytes(w) * n));
+    return atomic_load(&job.failed) ? FK_NO_MEMORY : FK_OK;
+}
+
+/* Rows [first, last), piece of columns after piece. */
+static void pieces_piece(void *context, int64_t first, int64_t last) {
+    job_t *job = context;
+    for (int64_t i = 0; i < job->count; i++)
+        if (product_rows(&job->products[i], &job->inputs[i], first, last)) atomic_store(&job->failed, 1);
+}
+
+/* The activations from a group of 32 columns on. */
+static activations_t from_group(const activations_t *all, int64_t group, int64_t width) {
+    int64_t at = group * width;
+    return (activations_t){all->q + at * GROUP, all->scale + at, all->scaled_sum + at, all->sum + at, all->half_sums + 2 * at};
+}
+
+int fk_add_pieces(const matrix_t *pieces, int64_t count, const float *x, int64_t n, int64_t x_stride, float *lanes) {
+    int64_t columns = 0, blocks = n == 1 ? 1 : up(n, LANES) / LANES, first = 0;
+    const activations_t *all = NULL;
+    for (int64_t i = 0; i < count; i++) columns += pieces[i].columns;
+    if (fk_formats[pieces[0].format].quantized && !(all = quantize_all(x, n, x_stride, columns / GROUP))) return FK_NO_MEMORY;
+    size_t each = sizeof(product_t) + sizeof(input_t) + (size_t)blocks * sizeof(activations_t);
+    product_t *products = fk_scratch(SCRATCH_PIECES, (size_t)count * each);
+    if (!products) return FK_NO_MEMORY;
+    input_t *inputs = (input_t *)(void *)(products + count);
+    activations_t *shifted = (activations_t *)(void *)(inputs + count);
+    for (int64_t i = 0; i < count; i++, first += pieces[i - 1].columns) {
+        products[i] = (product_t){&pieces[i], lanes, 0, lanes}; /* `out` is not written to */
+        inputs[i] = (input_t){x + first, n, x_stride, all ? shifted : NULL};
+        for (int64_t b = 0; all && b < blocks; b++) *shifted++ = from_group(&all[b], first / GROUP, n == 1 ? 1 : LANES);
+    }
+    job_t job = {products, inputs, count, 0};
+    fk_pool_run(pieces_piece, &job, pieces[0].rows, grain_of(pieces[0].rows, row_bytes(&pieces[0]) * count * n));
     return atomic_load(&job.failed) ? FK_NO_MEMORY : FK_OK;
 }
 
@@ -276,20 +320,19 @@ FK_EXPORT int fk_add_product(int format, const uint8_t *weights, int64_t rows, i
     if (bad(format, rows, columns, n)) return FK_BAD_ARGUMENT;
     if (n == 0 || rows == 0) return FK_OK;
     matrix_t w = {format, rows, row_stride, columns, weights, NULL};
-    product_t product = {&w, lanes, 0, lanes}; /* `out` is not written to */
     fk_call_lock();
-    int result = fk_products(&product, 1, x, n, x_stride);
+    int result = fk_add_pieces(&w, 1, x, n, x_stride, lanes);
     fk_call_unlock();
     return result;
 }
 
-FK_EXPORT int64_t fk_lane_floats(int format, int64_t rows, int64_t n) {
+int64_t fk_lane_floats(int format, int64_t rows, int64_t n) {
     if (!fk_formats[format].quantized) return n * rows * PLAIN_LANES;
     return n == 1 ? rows * LANES : up(n, LANES) * rows * LANES;
 }
 
 /* The sums that the lanes hold: out [n][rows]. */
-FK_EXPORT void fk_finish_product(int format, const float *lanes, int64_t rows, int64_t n, float *out) {
+void fk_finish_product(int format, const float *lanes, int64_t rows, int64_t n, float *out) {
     for (int64_t t = 0; t < n; t++)
         for (int64_t r = 0; r < rows; r++) {
             float lane[LANES];

@@ -3,6 +3,7 @@
 #define FLASHKB_THREADS_H
 
 #include <stdatomic.h>
+#include <stdint.h>
 
 #if defined(_WIN32)
 #define WIN32_LEAN_AND_MEAN
@@ -30,9 +31,16 @@ static inline void thread_join(thread_t t) {
     CloseHandle(t);
 }
 static inline void thread_yield(void) { SwitchToThread(); }
+static inline int64_t now_ns(void) {
+    LARGE_INTEGER ticks, rate;
+    QueryPerformanceCounter(&ticks);
+    QueryPerformanceFrequency(&rate);
+    return ticks.QuadPart / rate.QuadPart * 1000000000 + ticks.QuadPart % rate.QuadPart * 1000000000 / rate.QuadPart;
+}
 #else
 #include <pthread.h>
 #include <sched.h>
+#include <time.h>
 typedef pthread_mutex_t lock_t;
 typedef pthread_cond_t signal_t;
 #define LOCK_INIT PTHREAD_MUTEX_INITIALIZER
@@ -50,6 +58,11 @@ void *fk_thread_entry(void *start);
 static inline int thread_make(thread_t *t, thread_start_t *start) { return pthread_create(t, NULL, fk_thread_entry, start); }
 static inline void thread_join(thread_t t) { pthread_join(t, NULL); }
 static inline void thread_yield(void) { sched_yield(); }
+static inline int64_t now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
 #endif
 
 static inline void cpu_relax(void) {
