@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from engine import architecture, tensors
+from engine import architecture, names, tensors
 from engine.errors import UnknownArchitecture, UnusableSource
-from engine.formats import Bytes, Floats
+from engine.formats import Floats
 from engine.gguf import GgufFile
+from engine.huggingface import config_from_hugging_face
+from engine.metadata import config_from_gguf
 from engine.source import Matrix, TokenizerFacts, check_tensors
 from engine.vocabulary import tokenizer_from_gguf, tokenizer_from_merges
 
@@ -29,13 +31,12 @@ class Checkpoint:
         self.path = path
         self.name = path.resolve().name
         self._values = _json(path / "config.json")
-        self.config = architecture.config_from_hugging_face(self._values)
+        self.config = config_from_hugging_face(self._values)
         self._places = self._find_tensors()
-        names = architecture.HUGGING_FACE_NAMES[self.config.architecture]
-        self._stored = architecture.canonical_names(list(self._places), names)
+        self._pieces = names.pieces(self._places, names.HUGGING_FACE_NAMES[self.config.architecture], self.config)
         if self.config.tied:
-            self._stored.pop("head.weight", None)
-        self.shapes = {name: self._places[stored][1].shape for name, stored in self._stored.items()}
+            self._pieces.pop("head.weight", None)
+        self.shapes = {name: piece.shape(self._places[piece.stored][1].shape) for name, piece in self._pieces.items()}
         check_tensors(self.config, self.shapes)
         self.licence = _licence(path / "README.md")
         rotary = self.config.rope_theta is not None
@@ -59,16 +60,17 @@ class Checkpoint:
 
     def format(self, tensor: str) -> str:
         """f32, f16 or bf16."""
-        dtype = self._places[self._stored[tensor]][1].dtype
+        stored = self._pieces[tensor].stored
+        dtype = self._places[stored][1].dtype
         if dtype not in _FORMAT_OF_DTYPE:
-            raise UnknownArchitecture(f"the tensor {self._stored[tensor]!r} is stored as {dtype}; the engine reads F32, F16 and BF16")
+            raise UnknownArchitecture(f"the tensor {stored!r} is stored as {dtype}; the engine reads F32, F16 and BF16")
         return _FORMAT_OF_DTYPE[dtype]
 
     def read(self, tensor: str) -> Matrix:
         """One tensor as rows of floats."""
-        file, entry = self._places[self._stored[tensor]]
-        rows = entry.shape[0] if len(entry.shape) == 2 else 1
-        return Matrix(self.format(tensor), tensors.read_bytes(file, entry).reshape(rows, -1), entry.shape[-1])
+        piece, shape = self._pieces[tensor], self.shapes[tensor]
+        file, entry = self._places[piece.stored]
+        return Matrix(self.format(tensor), piece.take(tensors.read_bytes(file, entry), shape), shape[-1])
 
     def tokenizer_json(self) -> str:
         """tokenizer.json as it is, or built from vocab.json and merges.txt."""
@@ -104,9 +106,12 @@ class GgufCheckpoint:
         self.name = path.stem
         self._file = GgufFile(path)
         metadata = self._file.metadata
-        self.config = architecture.config_from_gguf(metadata, tied="output.weight" not in self._file.tensors)
-        self._stored = architecture.gguf_names(list(self._file.tensors))
-        self.shapes = {name: self._file.tensors[stored].shape for name, stored in self._stored.items()}
+        self.config = config_from_gguf(metadata, tied="output.weight" not in self._file.tensors)
+        self._pieces = names.pieces(self._file.tensors, names.GGUF_NAMES[self.config.architecture], self.config)
+        if self.config.architecture == "llama":
+            turned = {name: piece for name, piece in self._pieces.items() if _TURNED.fullmatch(name)}
+            self._pieces |= {name: _halves_from_pairs(piece, self.config, name) for name, piece in turned.items()}
+        self.shapes = {name: piece.shape(self._file.tensors[piece.stored].shape) for name, piece in self._pieces.items()}
         check_tensors(self.config, self.shapes)
         self.licence = str(metadata["general.license"]) if "general.license" in metadata else None
         frequencies = architecture.rope_frequencies(self.config, {})
@@ -120,16 +125,12 @@ class GgufCheckpoint:
 
     def format(self, tensor: str) -> str:
         """As GGML names it."""
-        return self._file.tensors[self._stored[tensor]].format.name
+        return self._file.tensors[self._pieces[tensor].stored].format.name
 
     def read(self, tensor: str) -> Matrix:
         """One tensor; rows of Llama's query and key are put back into the order of the original checkpoint."""
-        place = self._file.tensors[self._stored[tensor]]
-        data = self._file.read(self._stored[tensor])
-        if self.config.architecture == "llama" and re.fullmatch(r"layer\.\d+\.(query|key)\.weight", tensor):
-            heads = self.config.heads if ".query." in tensor else self.config.kv_heads
-            data = _halves_from_pairs(data, heads)
-        return Matrix(place.format.name, data, place.shape[-1])
+        piece, shape = self._pieces[tensor], self.shapes[tensor]
+        return Matrix(self.format(tensor), piece.take(self._file.read(piece.stored), shape), shape[-1])
 
     def tokenizer_json(self) -> str:
         """Built from the file's vocabulary."""
@@ -151,11 +152,14 @@ class GgufCheckpoint:
         )
 
 
-def _halves_from_pairs(rows: Bytes, heads: int) -> Bytes:
+_TURNED = re.compile(r"layer\.\d+\.(query|key)\.(weight|bias)")
+
+
+def _halves_from_pairs(piece: names.Piece, config: architecture.Config, tensor: str) -> names.Piece:
     """GGUF stores Llama's rotated columns as neighbouring pairs; the decoder pairs column i with i + head_dim / 2."""
-    head_dim = rows.shape[0] // heads
-    paired = rows.reshape(heads, head_dim // 2, 2, -1)
-    return np.ascontiguousarray(paired.swapaxes(1, 2)).reshape(rows.shape)
+    count = (config.heads if ".query." in tensor else config.kv_heads) * config.head_dim
+    rows, total = (np.arange(count), count) if piece.rows is None else (piece.rows, piece.total)
+    return names.Piece(piece.stored, rows.reshape(-1, config.head_dim // 2, 2).swapaxes(1, 2).reshape(-1), total)
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from engine.architecture import Config, config_from_hugging_face
+from engine.architecture import Config
 from engine.errors import DiskFull, DownloadFailed, Stopped, UnusableSource
+from engine.huggingface import config_from_hugging_face
 from engine.plan import least_bytes
 from engine.source import expected_shapes
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from engine.formats import Bytes, Floats
 
 Integers = NDArray[np.int64]
+Activation = Literal["silu", "gelu", "gelu_tanh", "relu", "relu2"]
 DIRECT_ALIGNMENT = 4096
 """Offsets, sizes and addresses at multiples of this are read without a copy by every system's direct I/O."""
 
@@ -75,8 +76,11 @@ class Kernels(Protocol):
         """Each row of x [n, columns] normed: RMS norm without `bias`, layer norm with it."""
         ...
 
-    def silu_product(self, up: Floats, gate: Floats) -> Floats:
-        """up * gate / (1 + exp(-gate)), both [n, neurons]."""
+    def activate(self, kind: Activation, up: Floats, gate: Floats | None) -> Floats:
+        """What each neuron gives, [n, neurons]: up * f(gate), or f(up) where there is no gate; f is named by `kind`.
+
+        "silu" x / (1 + exp(-x)); "gelu" with the error function; "gelu_tanh" its approximation; "relu"; "relu2" its square.
+        """
         ...
 
     def attention(self, query: Floats, keys: Floats, values: Floats) -> Floats:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from engine.architecture import Config
 from engine.formats import find
 from engine.manifest import LayerLayout, Part
 from engine.source import Described
@@ -11,7 +12,7 @@ from engine.source import Described
 SECTOR = 512
 """What direct I/O reads at the least; every tile, and each half of a ReLU model's bundle, begins at a multiple."""
 TILE_NEURONS = 256
-"""Neurons of a tile of a gated model: a whole block of every format, so that down keeps the source's grid."""
+"""Neurons of a tile where all are read: a whole block of every format, so that down keeps the source's grid."""
 FLOATS = ("f32", "f16", "bf16")
 PROJECTION_FORMATS = {"q4": "q4_1", "q8": "q8_0", "f16": "f16"}
 EMBEDDING_FORMATS = {"q4": "q8_0", "q8": "q8_0", "f16": "f16"}
@@ -28,25 +29,25 @@ def resident_format(source: Described, tensor: str, wanted: str) -> str:
 
 
 def layer_layout(source: Described, number: int, wanted: str) -> LayerLayout:
-    """The tiles of a layer: single neurons for ReLU models, 256 neurons for gated ones; see `LayerLayout`."""
+    """The tiles of a layer: single neurons where they fall silent one by one, 256 neurons elsewhere; see `LayerLayout`."""
     config = source.config
 
     def chosen(name: str, columns: int) -> str:
         return _chosen(source.format(f"layer.{number}.{name}.weight"), wanted, PROJECTION_FORMATS, columns)
 
-    if config.gated:
+    if not config.neuron_wise:
         tile = min(TILE_NEURONS, -(-config.ffn // 32) * 32)
-        rows = {name: (chosen(name, config.hidden), tile, config.hidden) for name in ("up", "gate")}
+        rows = {name: (chosen(name, config.hidden), tile, config.hidden) for name in (("up", "gate") if config.gated else ("up",))}
         pieces = {**rows, "down": (chosen("down", config.ffn), config.hidden, tile)}
-        return _laid_out(config.ffn, tile, pieces, "output", alignment=1)
+        return _laid_out(config, tile, pieces, "output", alignment=1)
     stored = source.format(f"layer.{number}.down.weight")
     down = chosen("down", config.hidden) if stored in FLOATS else _that_fits("q8_0", config.hidden)
     pieces = {"up": (chosen("up", config.hidden), 1, config.hidden), "down": (down, 1, config.hidden)}
-    return _laid_out(config.ffn, 1, pieces, "neuron", alignment=SECTOR)
+    return _laid_out(config, 1, pieces, "neuron", alignment=SECTOR)
 
 
 def _laid_out(
-    neurons: int, tile: int, pieces: dict[str, tuple[str, int, int]], axis: Literal["neuron", "output"], alignment: int
+    config: Config, tile: int, pieces: dict[str, tuple[str, int, int]], axis: Literal["neuron", "output"], alignment: int
 ) -> LayerLayout:
     """`pieces`: name -> (format, rows, columns)."""
     parts, offset = [], 0
@@ -55,7 +56,8 @@ def _laid_out(
         parts.append(part)
         offset += -(-part.size // alignment) * alignment
     stride = -(-offset // SECTOR) * SECTOR
-    return LayerLayout(neurons, tile, stride, tuple(parts), axis, find(pieces["down"][0]).group_columns)
+    group = find(pieces["down"][0]).group_columns
+    return LayerLayout(config.ffn, tile, stride, tuple(parts), axis, group, activation=config.activation)
 
 
 def _chosen(stored: str, wanted: str, table: dict[str, str], columns: int) -> str:

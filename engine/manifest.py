@@ -11,10 +11,13 @@ from typing import Any, Literal
 from engine.architecture import Config
 from engine.errors import CorruptPack
 from engine.formats import find
+from engine.kernels import Activation
 from engine.source import TokenizerFacts
 
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 MANIFEST, RESIDENT, FFN, TOKENIZER = "manifest.json", "resident.safetensors", "ffn.safetensors", "tokenizer.json"
+VOCABULARY = "vocabulary.safetensors"
+"""tokenizer.json compiled; packs of vocabularies that only the `tokenizers` library runs have none."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +45,11 @@ class Part:
 class LayerLayout:
     """How a layer's FFN lies in ffn.safetensors: tiles, `stride` bytes apart, that are the least that is read and checksummed.
 
-    A tile bundles the rows of up (and gate) of `tile_neurons` neurons with their columns of down. With `axis` "neuron" (ReLU models,
-    one neuron a tile) a column of down stands as a row of its own, quantised along it; with "output" (gated models) the tile holds its
+    A tile bundles the rows of up (and gate) of `tile_neurons` neurons with their columns of down. With `axis` "neuron" (neurons of ReLU
+    kind, one a tile) a column of down stands as a row of its own, quantised along it; with "output" (the others) the tile holds its
     columns output by output, on the grid of the source, so that the down projection is a dot product. The last tile is filled up with
     neurons of zeros. `group` columns of down share a scale; `permutation` names a tensor with the order of the neurons (None: as in the
-    checkpoint).
+    checkpoint); `activation` stands between up (and gate) and down.
     """
 
     neurons: int
@@ -56,6 +59,7 @@ class LayerLayout:
     axis: Literal["neuron", "output"]
     group: int
     permutation: str | None = None
+    activation: Activation = "silu"
 
     @property
     def tiles(self) -> int:
@@ -107,6 +111,7 @@ class Manifest:
     file_bytes: dict[str, int]
     tokenizer_crc32: int
     parameters: int
+    vocabulary_crc32: int = 0
     layout: int = LAYOUT_VERSION
 
     @property
@@ -160,7 +165,17 @@ def _checksum(value: dict[str, Any]) -> int:
     return zlib.crc32(json.dumps(value, sort_keys=True, ensure_ascii=False).encode())
 
 
+def _add_what_layout_1_took_for_granted(value: dict[str, Any]) -> None:
+    config = value["config"]
+    config["activation"] = "silu" if config["gated"] else "relu"
+    config["rotary_dim"] = 0 if config["rope_theta"] is None else config["head_dim"]
+    for layer in value["layers"]:
+        layer["activation"] = config["activation"]
+
+
 def _manifest(value: dict[str, Any]) -> Manifest:
+    if value["layout"] < 2:
+        _add_what_layout_1_took_for_granted(value)
     facts = value["tokenizer"]
     return Manifest(
         **{

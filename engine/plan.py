@@ -194,7 +194,7 @@ def _filled(model: Model, frame: Plan) -> Plan:
             expected_bytes_read_per_token=0,
         )
         return _longer_context(model, resident)
-    if not model.config.gated:
+    if model.config.neuron_wise:
         windowed = _windowed(model, without_stream)
         if windowed is not None:
             return windowed

@@ -155,4 +155,7 @@ def expected_shapes(config: Config) -> dict[str, tuple[int, ...]]:
         for norm in ("attention_norm", "ffn_norm"):
             for part in parts:
                 expected[f"layer.{number}.{norm}.{part}"] = (hidden,)
+        for norm in ("query_norm", "key_norm") if config.head_norm else ():
+            for part in parts:
+                expected[f"layer.{number}.{norm}.{part}"] = (config.head_dim,)
     return expected

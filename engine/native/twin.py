@@ -11,7 +11,7 @@ import numpy as np
 
 from engine import formats
 from engine.formats import Bytes, Floats
-from engine.kernels import Integers, WeightFile
+from engine.kernels import Activation, Integers, WeightFile
 
 _TILE_BYTES = 16_000_000
 """Float32 weights that are unpacked at a time, so that the twin stays within a memory budget too."""
@@ -98,9 +98,9 @@ class Twin:
         normed = np.asarray(centred / np.sqrt(variance) * weight, np.float32)
         return normed if bias is None else normed + bias
 
-    def silu_product(self, up: Floats, gate: Floats) -> Floats:
-        with np.errstate(over="ignore"):  # exp overflows to infinity where silu is 0
-            return np.asarray(up * (gate / (np.float32(1) + np.exp(-gate))), np.float32)
+    def activate(self, kind: Activation, up: Floats, gate: Floats | None) -> Floats:
+        activated = _ACTIVATIONS[kind](up if gate is None else gate)
+        return np.asarray(activated if gate is None else up * activated, np.float32)
 
     def attention(self, query: Floats, keys: Floats, values: Floats) -> Floats:
         count, heads, dim = query.shape
@@ -130,6 +130,32 @@ class Twin:
                 if got == 0:
                     raise EOFError(f"{file.path} ends at byte {file.size}, but {size} bytes were wanted from byte {offset}")
                 done += got
+
+
+def _silu(x: Floats) -> Floats:
+    with np.errstate(over="ignore"):  # exp overflows to infinity where silu is 0
+        return np.asarray(x / (np.float32(1) + np.exp(-x)))
+
+
+def _gelu(x: Floats) -> Floats:
+    share = np.frompyfunc(math.erf, 1, 1)(x * np.float32(math.sqrt(0.5))).astype(np.float32)
+    return np.asarray(np.float32(0.5) * x * (np.float32(1) + share))
+
+
+def _gelu_tanh(x: Floats) -> Floats:
+    inner = np.float32(math.sqrt(2 / math.pi)) * (x + np.float32(0.044715) * (x * x * x))
+    return np.asarray(np.float32(0.5) * x * (np.float32(1) + np.tanh(inner)))
+
+
+def _relu(x: Floats) -> Floats:
+    return np.maximum(x, np.float32(0))
+
+
+def _relu2(x: Floats) -> Floats:
+    return np.square(_relu(x))
+
+
+_ACTIVATIONS = {"silu": _silu, "gelu": _gelu, "gelu_tanh": _gelu_tanh, "relu": _relu, "relu2": _relu2}
 
 
 class TwinProduct:

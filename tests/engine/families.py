@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-KINDS = ("llama", "qwen2", "opt")
+KINDS = ("llama", "llama-relu", "qwen2", "qwen3", "opt", "falcon", "falcon-grouped", "phi", "persimmon")
+NEURON_WISE = ("opt", "persimmon")
+"""Those whose neurons are read one by one."""
 SPECIALS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
@@ -36,15 +39,30 @@ def make_model(kind: str) -> Any:
     import transformers
 
     torch.manual_seed(7)
-    gated = {"intermediate_size": 288, "num_key_value_heads": 2, "initializer_range": 0.08}
-    if kind == "llama":
-        config: Any = transformers.LlamaConfig(**SHAPE, **gated, tie_word_embeddings=False)
-    elif kind == "qwen2":
-        config = transformers.Qwen2Config(**SHAPE, **gated, tie_word_embeddings=True)
-    else:
-        config = transformers.OPTConfig(**SHAPE, ffn_dim=192, word_embed_proj_dim=64, init_std=0.08, dropout=0.0)
-    model = transformers.AutoModelForCausalLM.from_config(config).eval()
+    model = transformers.AutoModelForCausalLM.from_config(_config(kind)).eval()
     for name, parameter in model.named_parameters():
         if name.endswith("bias"):
             torch.nn.init.normal_(parameter, std=0.1)
+        elif "norm" in name or "ln_" in name:
+            torch.nn.init.normal_(parameter, mean=1.0, std=0.1)
     return model
+
+
+def _config(kind: str) -> Any:
+    import transformers
+
+    spread: dict[str, Any] = {"initializer_range": 0.08}
+    gated = spread | {"intermediate_size": 288, "num_key_value_heads": 2}
+    falcon = spread | {"ffn_hidden_size": 288, "alibi": False}
+    made: dict[str, Callable[[], Any]] = {
+        "llama": lambda: transformers.LlamaConfig(**SHAPE, **gated, tie_word_embeddings=False),
+        "llama-relu": lambda: transformers.LlamaConfig(**SHAPE, **gated, hidden_act="relu", attention_bias=True),
+        "qwen2": lambda: transformers.Qwen2Config(**SHAPE, **gated, tie_word_embeddings=True),
+        "qwen3": lambda: transformers.Qwen3Config(**SHAPE, **gated, head_dim=32, tie_word_embeddings=True),
+        "opt": lambda: transformers.OPTConfig(**SHAPE, ffn_dim=192, word_embed_proj_dim=64, init_std=0.08, dropout=0.0),
+        "falcon": lambda: transformers.FalconConfig(**SHAPE, **falcon),
+        "falcon-grouped": lambda: transformers.FalconConfig(**SHAPE, **falcon, new_decoder_architecture=True, num_kv_heads=2),
+        "phi": lambda: transformers.PhiConfig(**SHAPE, **spread, intermediate_size=288),
+        "persimmon": lambda: transformers.PersimmonConfig(**SHAPE, **spread, intermediate_size=192),
+    }
+    return made[kind]()

@@ -3,8 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from engine.architecture import HUGGING_FACE_NAMES, canonical_names, config_from_hugging_face, rope_frequencies
+from engine.architecture import rope_frequencies
 from engine.errors import UnknownArchitecture, UnusableSource
+from engine.huggingface import config_from_hugging_face
+from engine.names import HUGGING_FACE_NAMES, canonical_name
 
 LLAMA = {
     "model_type": "llama",
@@ -74,9 +76,9 @@ def test_a_missing_field_and_an_impossible_size_are_named() -> None:
 def test_names_become_canonical_with_and_without_the_outer_module() -> None:
     stored = ["model.decoder.layers.11.fc1.weight", "decoder.embed_positions.weight", "decoder.layers.0.self_attn.out_proj.bias"]
     expected = {"layer.11.up.weight", "positions.weight", "layer.0.output.bias"}
-    assert set(canonical_names(stored, HUGGING_FACE_NAMES["opt"])) == expected
+    assert {canonical_name(name, HUGGING_FACE_NAMES["opt"]) for name in stored} == expected
 
 
 def test_a_tensor_that_the_family_does_not_have_is_named() -> None:
     with pytest.raises(UnknownArchitecture, match="q_norm"):
-        canonical_names(["model.layers.0.self_attn.q_norm.weight"], HUGGING_FACE_NAMES["qwen2"])
+        canonical_name("model.layers.0.self_attn.q_norm.weight", HUGGING_FACE_NAMES["qwen2"])

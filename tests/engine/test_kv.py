@@ -5,7 +5,7 @@ import numpy as np
 from engine.architecture import Config
 from engine.kv import KVCache, PrefixStore, common_prefix
 
-CONFIG = Config("llama", 8, 2, 2, 1, 4, 8, 16, 256, "rms", 1e-5, True, 1e4, True)
+CONFIG = Config("llama", 8, 2, 2, 1, 4, 8, 16, 256, "rms", 1e-5, True, 1e4, True, rotary_dim=4)
 PREFIX = list(range(100, 150))
 
 

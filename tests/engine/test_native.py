@@ -268,7 +268,7 @@ for path in ("scalar", "avx2", "avx512vnni", "neon", "neon-dot"):
         for length in (1, 9, 65, 100):
             kernels.attention(random_floats(1, 4, dim), room[0, :, :length], room[1, :, :length])
     kernels.normalise(random_floats(3, 37), random_floats(37), random_floats(37), 1e-5)
-    kernels.silu_product(random_floats(3, 37), random_floats(3, 37))
+    kernels.activate("silu", random_floats(3, 37), random_floats(3, 37))
 (scratch / "file").write_bytes(bytes(300_000))
 with kernels.open_direct(scratch / "file") as file:
     into = aligned_buffer(200_000)

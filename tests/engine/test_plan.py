@@ -10,8 +10,8 @@ from engine.manifest import LayerLayout, Part
 from engine.memory import parse_size, peak_resident_bytes, resident_bytes
 from engine.plan import STRATEGIES, Model, Plan, _spent, plan_model
 
-GATED = Config("llama", 2048, 16, 16, 4, 128, 8192, 32000, 4096, "rms", 1e-5, True, 1e4, False)
-RELU = Config("opt", 2048, 16, 16, 16, 128, 8192, 50272, 2048, "layer", 1e-5, False, None, True, 2)
+GATED = Config("llama", 2048, 16, 16, 4, 128, 8192, 32000, 4096, "rms", 1e-5, True, 1e4, False, rotary_dim=128)
+RELU = Config("opt", 2048, 16, 16, 16, 128, 8192, 50272, 2048, "layer", 1e-5, False, None, True, 2, "relu")
 
 
 def model(config: Config) -> Model:
