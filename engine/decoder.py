@@ -69,7 +69,7 @@ class Decoder:
         self._final_norm = self._norm("final_norm")
         self._head = Projection(weights.matrix("embedding.weight" if config.tied else "head.weight"), weights.vector("head.bias"))
         self._frequencies = weights.vector("rope.frequencies")  # [rotary_dim / 2]
-        self._whole = native_layers(kernels, config, self._layers, feed_forward.resident())
+        self._whole = native_layers(kernels, config, self._layers, feed_forward)
 
     def _norm(self, name: str) -> Norm:
         return Norm(self._weights.required(f"{name}.weight"), self._weights.vector(f"{name}.bias"), self.config.norm_epsilon)
@@ -90,6 +90,11 @@ class Decoder:
             query_norm=self._norm(stem + "query_norm") if self.config.head_norm else None,
             key_norm=self._norm(stem + "key_norm") if self.config.head_norm else None,
         )
+
+    def close(self) -> None:
+        """Stop reading ahead."""
+        if self._whole is not None:
+            self._whole.close()
 
     def forward(self, tokens: list[int], cache: KVCache) -> Floats:
         """Run `tokens` behind those in `cache`, which then holds them too; returns the last hidden states [n, hidden], normed."""

@@ -21,10 +21,6 @@ class FeedForward(Protocol):
         """x [n, hidden] -> [n, hidden], the down bias not yet added. Layers come in order, from the first to the last."""
         ...
 
-    def resident(self) -> list[Neurons] | None:
-        """The neurons of every layer where all are in memory for good, None where some are read."""
-        ...
-
     def take_counts(self) -> ReadCounts:
         """What was read since the last call."""
         ...
@@ -138,43 +134,41 @@ def _merged(file: BundleFile, layer: int, tiles: int, up_bias: Floats | None) ->
 class StreamedFeedForward:
     """The first `pinned[layer]` tiles of each layer stay in memory; the others are streamed for every pass over the layers.
 
-    With every tile pinned nothing is ever read again.
+    With every tile pinned nothing is ever read again. The native library streams `runs` by itself (`engine.native.stream`); called layer
+    by layer, as where the numpy twin serves, a thread of Python reads them ahead.
     """
 
     def __init__(
         self, file: BundleFile, weights: ResidentWeights, kernels: Kernels, pinned: tuple[int, ...], run_bytes: int, depth: int
     ) -> None:
-        self._file = file
+        self.file = file
         self._kernels = kernels
-        self._up_biases = [weights.vector(f"layer.{number}.up.bias") for number in range(len(file.layers))]
-        self.pinned = [load_neurons(file, number, tiles, self._up_biases[number]) for number, tiles in enumerate(pinned)]
-        runs = cold_runs(file.layers, pinned, run_bytes)
-        self._stream = BundleStream(file, runs, depth) if runs else None
+        self.up_biases = [weights.vector(f"layer.{number}.up.bias") for number in range(len(file.layers))]
+        self.pinned = [load_neurons(file, number, tiles, self.up_biases[number]) for number, tiles in enumerate(pinned)]
+        self.runs = cold_runs(file.layers, pinned, run_bytes)
+        self.depth = depth
+        self._stream: BundleStream | None = None
         file.counts = ReadCounts()
 
     def __call__(self, layer: int, x: Floats) -> Floats:
         """See `FeedForward`."""
-        total = DownSum(self._file.layers[layer], self._kernels, x)
+        total = DownSum(self.file.layers[layer], self._kernels, x)
         if (pinned := self.pinned[layer]) is not None:
             total.add(pinned)
-        if self._stream is not None:
+        if self.runs:
+            self._stream = self._stream or BundleStream(self.file, self.runs, self.depth)
             for run, tiles in self._stream.layer(layer):
-                for neurons in neurons_of_run(self._file.layers[layer], run, tiles, self._up_biases[layer]):
+                for neurons in neurons_of_run(self.file.layers[layer], run, tiles, self.up_biases[layer]):
                     total.add(neurons)
         return total.finish()
 
-    def resident(self) -> list[Neurons] | None:
-        """See `FeedForward`."""
-        held = [neurons for neurons in self.pinned if neurons is not None]
-        return held if self._stream is None else None
-
     def take_counts(self) -> ReadCounts:
         """See `FeedForward`."""
-        counts, self._file.counts = self._file.counts, ReadCounts()
+        counts, self.file.counts = self.file.counts, ReadCounts()
         return counts
 
     def close(self) -> None:
         """Stop the reader and let go of the file."""
         if self._stream is not None:
             self._stream.close()
-        self._file.close()
+        self.file.close()

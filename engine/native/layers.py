@@ -1,4 +1,4 @@
-"""Transformer layers in one native call each token, or one a layer while its feed-forward is streamed."""
+"""All transformer layers of a token in one native call, whether their neurons are in memory or streamed."""
 
 from __future__ import annotations
 
@@ -11,19 +11,22 @@ import numpy as np
 
 from engine.architecture import Config
 from engine.formats import Bytes, Floats, find
+from engine.ffn import FeedForward, Neurons, StreamedFeedForward, biases_of_tiles
 from engine.kernels import Kernels
 from engine.native.library import NATIVE_FORMATS, Native, check_result, row_stride
+from engine.native.stream import NativeStream
 
 if TYPE_CHECKING:
     from engine.decoder import Layer, Norm
-    from engine.ffn import Neurons
     from engine.kv import KVCache
 
 
 class _Shape(Structure):
     """`shape_t` of layers.c."""
 
-    _fields_ = [(name, c_int64) for name in ("hidden", "heads", "kv_heads", "head_dim", "ffn", "capacity")] + [("epsilon", c_double)]
+    _fields_ = [(name, c_int64) for name in ("hidden", "heads", "kv_heads", "head_dim", "ffn", "capacity", "lane_format")] + [
+        ("epsilon", c_double)
+    ]
 
 
 class _Matrix(Structure):
@@ -34,28 +37,49 @@ class _Matrix(Structure):
 
 _Fields = list[tuple[str, type[Structure] | type[c_void_p] | type[c_int64]]]
 _NORMS: _Fields = [(name, c_void_p) for name in ("attention_norm", "attention_norm_bias", "ffn_norm", "ffn_norm_bias")]
-_MATRICES: _Fields = [(name, _Matrix) for name in ("query", "key", "value", "output", "up", "gate", "down")]
+_MATRICES: _Fields = [(name, _Matrix) for name in ("query", "key", "value", "output")]
+
+
+class _Held(Structure):
+    """`held_t` of layers.c."""
+
+    _fields_ = [(name, _Matrix) for name in ("up", "gate", "down")]
 
 
 class _Layer(Structure):
     """`layer_t` of layers.c."""
 
-    _fields_ = [*_NORMS, *_MATRICES, ("down_bias", c_void_p), ("down_is_neuron_major", c_int64)]
+    _fields_ = [
+        *_NORMS,
+        *_MATRICES,
+        ("held", ctypes.POINTER(_Held)),
+        ("held_count", c_int64),
+        ("up_bias", c_void_p),
+        ("down_bias", c_void_p),
+        ("down_is_neuron_major", c_int64),
+    ]
 
 
 class LayerStack:
-    """The layers of a model whose every neuron is in memory, as the library sees them.
+    """The layers of a model as the library sees them: some neurons of each in memory, the others streamed.
 
     Gives the same bits as `Decoder` does with the steps of `Native` one by one.
     """
 
-    def __init__(self, kernels: Native, config: Config, layers: Sequence[Layer], neurons: Sequence[Neurons]) -> None:
+    def __init__(self, kernels: Native, config: Config, layers: Sequence[Layer], feed_forward: StreamedFeedForward) -> None:
         self._kernels = kernels
         self._config = config
+        self._feed_forward = feed_forward
         self._held: list[np.ndarray[tuple[int, ...], np.dtype[np.generic]]] = []  # what the pointers point to
-        self._layers = (_Layer * len(layers))(*[self._layer(layer) for layer in layers])
-        for native, held in zip(self._layers, neurons, strict=True):
-            self._add_neurons(native, held)
+        self._layers = (_Layer * len(layers))(*[self._layer(number, layer) for number, layer in enumerate(layers)])
+        runs, file = feed_forward.runs, feed_forward.file
+        self._stream = NativeStream(kernels, file, runs, feed_forward.depth) if runs else None
+        self._lane_format = NATIVE_FORMATS[file.layers[0].part("down").format] if runs and file.layers[0].axis == "output" else -1
+
+    def close(self) -> None:
+        """Stop reading ahead."""
+        if self._stream is not None:
+            self._stream.close()
 
     def forward(self, x: Floats, cache: KVCache, frequencies: Floats | None) -> Floats:
         """x [n, hidden], embedded tokens behind those in `cache`, through every layer -> [n, hidden], not yet normed."""
@@ -70,15 +94,29 @@ class LayerStack:
         turns = None if rotation is None else rotation.ctypes.data
         pages = cache.keys.ctypes.data, cache.values.ctypes.data
         run = self._kernels.library.fk_layers
-        check_result(run(ctypes.byref(shape), self._layers, len(self._layers), x.ctypes.data, n, turns, first, *pages))
+        stream = None if self._stream is None else self._stream.handle
+        result = run(ctypes.byref(shape), self._layers, len(self._layers), x.ctypes.data, n, turns, first, *pages, stream)
+        if self._stream is not None:
+            self._account(self._stream, result)
+        check_result(result)
         return x
+
+    def _account(self, stream: NativeStream, result: int) -> None:
+        """Count what was read, and raise what made it fail."""
+        self._feed_forward.file.counts += stream.take_counts()
+        failure = stream.recover() if result else None
+        if failure is not None:
+            raise failure
 
     def _shape(self, capacity: int) -> _Shape:
         config = self._config
-        neurons = max(layer.up.rows for layer in self._layers)
-        return _Shape(config.hidden, config.heads, config.kv_heads, config.head_dim, neurons, capacity, config.norm_epsilon)
+        held = max((group.up.rows for layer in self._layers for group in layer.held[: layer.held_count]), default=0)
+        layouts = self._feed_forward.file.layers
+        streamed = max((run.tiles * layouts[run.layer].tile_neurons for run in self._feed_forward.runs), default=0)
+        sizes = config.hidden, config.heads, config.kv_heads, config.head_dim, max(held, streamed), capacity, self._lane_format
+        return _Shape(*sizes, config.norm_epsilon)
 
-    def _layer(self, layer: Layer) -> _Layer:
+    def _layer(self, number: int, layer: Layer) -> _Layer:
         native = _Layer()
         for name in ("attention_norm", "ffn_norm"):
             norm: Norm = getattr(layer, name)
@@ -89,16 +127,21 @@ class LayerStack:
             matrix = projection.matrix
             setattr(native, name, self._matrix(matrix.format, matrix.data, matrix.columns, projection.bias))
         native.down_bias = self._pointer(layer.down_bias)
+        layout, pinned = self._feed_forward.file.layers[number], self._feed_forward.pinned[number]
+        native.up_bias = self._pointer(biases_of_tiles(layout, 0, layout.tiles, self._feed_forward.up_biases[number]))
+        native.down_is_neuron_major = layout.axis == "neuron"
+        if pinned is not None:
+            native.held, native.held_count = (_Held * 1)(self._neurons(pinned)), 1
         return native
 
-    def _add_neurons(self, native: _Layer, neurons: Neurons) -> None:
-        layout = neurons.layout
+    def _neurons(self, neurons: Neurons) -> _Held:
+        layout, held = neurons.layout, _Held()
         up, down = layout.part("up"), layout.part("down")
-        native.up = self._matrix(up.format, neurons.up, up.columns, neurons.up_bias)
+        held.up = self._matrix(up.format, neurons.up, up.columns, neurons.up_bias)
         if neurons.gate is not None:
-            native.gate = self._matrix(layout.part("gate").format, neurons.gate, up.columns, None)
-        native.down_is_neuron_major = layout.axis == "neuron"
-        native.down = self._matrix(down.format, neurons.down, find(down.format).columns(neurons.down.shape[1]), None)
+            held.gate = self._matrix(layout.part("gate").format, neurons.gate, up.columns, None)
+        held.down = self._matrix(down.format, neurons.down, find(down.format).columns(neurons.down.shape[1]), None)
+        return held
 
     def _matrix(self, format: str, data: Bytes, columns: int, bias: Floats | None) -> _Matrix:
         stride = row_stride(format, data, columns)
@@ -113,11 +156,12 @@ class LayerStack:
         return held.ctypes.data
 
 
-def native_layers(kernels: Kernels, config: Config, layers: Sequence[Layer], neurons: Sequence[Neurons] | None) -> LayerStack | None:
-    """The stack where the native library runs, every neuron is in memory and the library knows the shape, otherwise None."""
-    if not isinstance(kernels, Native) or neurons is None or not _is_computed(config):
+def native_layers(kernels: Kernels, config: Config, layers: Sequence[Layer], feed_forward: FeedForward) -> LayerStack | None:
+    """The stack where the native library runs and knows the shape, and tiles are in memory or streamed, otherwise None."""
+    if not isinstance(kernels, Native) or not isinstance(feed_forward, StreamedFeedForward) or not _is_computed(config):
         return None
-    return LayerStack(kernels, config, layers, neurons)
+    kinds = {find(layout.part("down").format).group_columns > 0 for layout in feed_forward.file.layers}
+    return LayerStack(kernels, config, layers, feed_forward) if len(kinds) == 1 else None
 
 
 def _is_computed(config: Config) -> bool:

@@ -26,7 +26,12 @@ _SIGNATURES = {
     "fk_add_product": (c_int, (c_int, c_void_p, c_int64, c_int64, c_int64, c_void_p, c_int64, c_int64, c_void_p)),
     "fk_lane_floats": (c_int64, (c_int, c_int64, c_int64)),
     "fk_finish_product": (None, (c_int, c_void_p, c_int64, c_int64, c_void_p)),
-    "fk_layers": (c_int, (c_void_p, c_void_p, c_int64, c_void_p, c_int64, c_void_p, c_int64, c_void_p, c_void_p)),
+    "fk_layers": (c_int, (c_void_p, c_void_p, c_int64, c_void_p, c_int64, c_void_p, c_int64, c_void_p, c_void_p, c_void_p)),
+    "fk_stream_open": (c_void_p, (c_void_p, c_int64, c_int64, c_int64, c_int64, c_int)),
+    "fk_stream_close": (None, (c_void_p,)),
+    "fk_stream_restart": (None, (c_void_p,)),
+    "fk_stream_failure": (c_int, (c_void_p, c_void_p, c_void_p, c_void_p)),
+    "fk_stream_counts": (None, (c_void_p, c_void_p)),
     "fk_normalise": (c_int, (c_void_p, c_int64, c_int64, c_void_p, c_void_p, c_double, c_void_p)),
     "fk_attention": (c_int, (c_void_p, c_int64, c_int64, c_int64, c_int64, c_void_p, c_void_p, c_int64, c_int64, c_void_p)),
     "fk_silu": (c_int, (c_void_p, c_void_p, c_int64, c_int64)),
@@ -52,7 +57,7 @@ class NativeFile:
         name = os.fspath(path).encode("utf-8", "surrogateescape")
         error = library.fk_open(name, 1, ctypes.byref(handle), ctypes.byref(size), ctypes.byref(direct))
         if error:
-            raise _system_error(error, path)
+            raise system_error(error, path)
         self.handle: c_void_p | None = handle
         self.size = size.value
         self.direct = bool(direct.value)
@@ -194,7 +199,7 @@ class Native:
             wanted = f"{sizes[failed.value]} bytes were wanted from byte {offsets[failed.value]}"
             raise EOFError(f"{file.path} ends at byte {file.size}, but {wanted}")
         if result:
-            raise MemoryError("no memory for reading threads") if result == _NO_MEMORY else _system_error(error.value, file.path)
+            raise MemoryError("no memory for reading threads") if result == _NO_MEMORY else system_error(error.value, file.path)
 
 
 def row_stride(format: str, weights: Bytes, columns: int) -> int:
@@ -210,7 +215,8 @@ def check_result(result: int) -> None:
         raise MemoryError("no memory for a matrix product") if result == _NO_MEMORY else ValueError(f"the native library refused: {result}")
 
 
-def _system_error(code: int, path: Path) -> OSError:
+def system_error(code: int, path: Path) -> OSError:
+    """What the system says of an error number that the library brought back."""
     if os.name == "nt":
         return OSError(0, ctypes.FormatError(code), os.fspath(path), code)  # type: ignore[attr-defined,unused-ignore]
     return OSError(code, os.strerror(code), os.fspath(path))
