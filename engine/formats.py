@@ -2,6 +2,7 @@
 
 A row of a matrix is a run of blocks. A block holds a few dozen weights as small integers with their scale, so that
 weight = scale * quant + offset within a group of 32 columns (16 for Q6_K). `unpack` gives those three parts, `dequantize` the weights.
+Two formats, q2_1 and q3_1, are the engine's own (`engine.lowbit`).
 """
 
 from __future__ import annotations
@@ -11,16 +12,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from engine import lowbit
+
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Format:
-    """`block_columns` weights stand in `block_bytes` bytes; `group_columns` of them share a scale (0: plain floats, no scale)."""
+    """`block_columns` weights stand in `block_bytes` bytes; `group_columns` of them share a scale (0: plain floats, no scale).
+
+    `ggml_type` is None for formats that GGML does not have.
+    """
 
     name: str
-    ggml_type: int
+    ggml_type: int | None
     block_columns: int
     block_bytes: int
     group_columns: int
@@ -48,13 +54,15 @@ FORMATS: dict[str, Format] = {
         Format("q4_1", 3, 32, 20, 32),
         Format("q5_0", 6, 32, 22, 32),
         Format("q8_0", 8, 32, 34, 32),
+        Format("q2_1", None, 64, 18, 32),
+        Format("q3_1", None, 64, 26, 32),
         Format("q4_k", 12, 256, 144, 32),
         Format("q5_k", 13, 256, 176, 32),
         Format("q6_k", 14, 256, 210, 16),
     )
 }
-BY_GGML_TYPE: dict[int, Format] = {entry.ggml_type: entry for entry in FORMATS.values()}
-QUANTIZABLE = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1")
+BY_GGML_TYPE: dict[int, Format] = {entry.ggml_type: entry for entry in FORMATS.values() if entry.ggml_type is not None}
+QUANTIZABLE = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q2_1", "q3_1")
 
 
 def find(name: str) -> Format:
@@ -205,7 +213,17 @@ def _unpack_q6_k(blocks: Bytes) -> Parts:
     return quants.view(np.int8) - np.int8(32), _half(blocks, 208) * scales, None
 
 
+def _unpack_q2_1(blocks: Bytes) -> Parts:
+    return lowbit.unpack_blocks(blocks, 2)
+
+
+def _unpack_q3_1(blocks: Bytes) -> Parts:
+    return lowbit.unpack_blocks(blocks, 3)
+
+
 _UNPACKERS = {
+    "q2_1": _unpack_q2_1,
+    "q3_1": _unpack_q3_1,
     "q4_0": _unpack_q4_0,
     "q4_1": _unpack_q4_1,
     "q5_0": _unpack_q5_0,
@@ -253,4 +271,18 @@ def _quantize_q4_1(values: Floats) -> Bytes:
     return np.concatenate([_half_bytes(scales), _half_bytes(least), _pack_nibbles(quants)], axis=1)
 
 
-_QUANTIZERS = {"q8_0": _quantize_q8_0, "q4_0": _quantize_q4_0, "q4_1": _quantize_q4_1}
+def _quantize_q2_1(values: Floats) -> Bytes:
+    return lowbit.quantize_blocks(values, 2)
+
+
+def _quantize_q3_1(values: Floats) -> Bytes:
+    return lowbit.quantize_blocks(values, 3)
+
+
+_QUANTIZERS = {
+    "q8_0": _quantize_q8_0,
+    "q4_0": _quantize_q4_0,
+    "q4_1": _quantize_q4_1,
+    "q2_1": _quantize_q2_1,
+    "q3_1": _quantize_q3_1,
+}

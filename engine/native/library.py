@@ -15,7 +15,9 @@ from engine.kernels import Activation, Integers, WeightFile
 from engine.native.build import library_path
 from engine.native.twin import Twin, check_pieces
 
-NATIVE_FORMATS = {name: code for code, name in enumerate(("f32", "f16", "bf16", "q4_0", "q4_1", "q5_0", "q8_0", "q4_k", "q5_k", "q6_k"))}
+NATIVE_FORMATS = {
+    name: code for code, name in enumerate(("f32", "f16", "bf16", "q4_0", "q4_1", "q5_0", "q8_0", "q2_1", "q3_1", "q4_k", "q5_k", "q6_k"))
+}
 _NO_MEMORY, _END_OF_FILE = -1, -3
 _SIGNATURES = {
     "fk_name": (c_char_p, ()),

@@ -18,7 +18,7 @@ from engine.native import build
 from engine.native.build import CannotCompile, compile_to, compilers, library_path
 from engine.native.library import Native
 from engine.native.twin import Twin
-from tests.engine.blocks import random_floats, random_rows, some_columns
+from tests.engine.blocks import HALF_FLOATS, TINY_SCALES, random_floats, random_rows, some_columns
 
 ROOT = Path(__file__).resolve().parents[2]
 PATHS = ("scalar", "avx2", "avx512vnni", "neon", "neon-dot")
@@ -69,8 +69,10 @@ def test_extreme_quants_do_not_overflow(native: Native) -> None:
             continue
         weights = np.full((5, entry.row_bytes(256)), 255, np.uint8)
         blocks = weights.reshape(-1, entry.block_bytes)
-        for start in {"q4_1": (0, 2), "q4_k": (0, 2), "q5_k": (0, 2), "q6_k": (208,)}.get(name, (0,)):
+        for start in HALF_FLOATS.get(name, ()):
             blocks[:, start : start + 2] = np.array([0.5], "<f2").view(np.uint8)
+        if name in TINY_SCALES:
+            blocks[:, 0] = 0x70  # 0.5
         if name == "q8_0":
             blocks[:, 2:] = 0x80  # -128
         if name == "q6_k":
@@ -246,7 +248,7 @@ import numpy as np
 from engine.formats import FORMATS
 from engine.kernels import aligned_buffer
 from engine.native.library import Native
-from tests.engine.blocks import random_floats, random_rows, some_columns
+from tests.engine.blocks import HALF_FLOATS, TINY_SCALES, random_floats, random_rows, some_columns
 library, scratch = Path(sys.argv[1]), Path(sys.argv[2])
 for path in ("scalar", "avx2", "avx512vnni", "neon", "neon-dot"):
     try:

@@ -97,9 +97,24 @@ FK_INLINE void unpack_nibbles(const uint8_t *packed, int zero, int8_t *q) {
     }
 }
 
+/* Blocks of 64 columns in two or three bits: a scale (five bits of exponent, three of mantissa, the upper ones of a half float), a zero point
+   in eighths of the scale, for three bits the high ones, and two bits for each column. */
+FK_INLINE float tiny_scale(uint8_t code) { return half_to_float((uint16_t)(code << 7)); }
+
+FK_INLINE void unpack_low_bits(format_t format, const uint8_t *block, int k, group_t *out) {
+    const uint8_t *high = block + 2, *low = block + (format == Q3_1 ? 10 : 2);
+    out->scale = tiny_scale(block[0]);
+    out->offset = out->scale * ((float)(int8_t)block[1] * 0.125f);
+    for (int i = 0; i < GROUP; i++) out->q[i] = (int8_t)((low[i % 16] >> (4 * k + 2 * (i / 16))) & 3);
+    if (format == Q3_1)
+        for (int i = 0; i < GROUP; i++) out->q[i] = (int8_t)(out->q[i] | (((high[4 * k + i % 4] >> (i / 4)) & 1) << 2));
+}
+
+FK_INLINE int64_t groups_in_block(format_t format) { return format >= Q4_K ? LANES : format == Q2_1 || format == Q3_1 ? 2 : 1; }
+
 /* Group g of a quantised row. */
 FK_INLINE void unpack_group(format_t format, const uint8_t *row, int64_t g, group_t *out) {
-    const uint8_t *block = row + (format >= Q4_K ? g / LANES : g) * fk_formats[format].block_bytes;
+    const uint8_t *block = row + g / groups_in_block(format) * fk_formats[format].block_bytes;
     out->multiplier[0] = out->multiplier[1] = 1;
     out->offset = 0;
     if (format == Q6_K) {
@@ -108,6 +123,10 @@ FK_INLINE void unpack_group(format_t format, const uint8_t *row, int64_t g, grou
     }
     if (format >= Q4_K) {
         unpack_k_group(format, block, (int)(g % LANES), out);
+        return;
+    }
+    if (format == Q2_1 || format == Q3_1) {
+        unpack_low_bits(format, block, (int)(g & 1), out);
         return;
     }
     out->scale = load_half(block);
@@ -131,6 +150,8 @@ FK_INLINE float plain_value(format_t format, const uint8_t *row, int64_t c) {
     return bits_to_float((uint32_t)load_u16(row + 2 * c) << 16);
 }
 
-FK_INLINE int has_offset(format_t format) { return format == Q4_1 || format == Q4_K || format == Q5_K; }
+FK_INLINE int has_offset(format_t format) {
+    return format == Q4_1 || format == Q2_1 || format == Q3_1 || format == Q4_K || format == Q5_K;
+}
 
 #endif
