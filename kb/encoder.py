@@ -5,16 +5,19 @@ from __future__ import annotations
 import hashlib
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kb import bert
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from kb.bert import Bert
 
 BATCH = 32
 PROJECT = Path(__file__).resolve().parents[1]
@@ -44,30 +47,19 @@ def shared_encoder(folder: Path | None = None) -> Encoder:
     return Encoder(folder)
 
 
-@contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    """Let torch compute on `count` threads (None: as many as it likes).
-
-    A single question gains 2 ms from a second core, but waits for it without end when other programs keep that core busy.
-    """
-    import torch
-
-    usual = torch.get_num_threads()
-    if count is not None:
-        torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(usual)
-
-
 class Encoder:
-    """A sentence-transformers folder, loaded when first needed. Safe to use from several threads."""
+    """A sentence-transformers folder, loaded when first needed. Safe to use from several threads.
+
+    One text goes through `kb.bert`, where the model is of that kind, on one thread: a second one gains 2 ms, and waits without end
+    for a core that other programs keep busy. Many texts go through torch, which is loaded for the first of them.
+    """
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder
         self._lock = threading.Lock()
         self._model: Any = None
+        self._single: Bert | None = None
+        self._looked = False
         self._name = ""
 
     @property
@@ -95,25 +87,42 @@ class Encoder:
     @property
     def dimension(self) -> int:
         """Length of a vector."""
-        return int(self._loaded().get_embedding_dimension())
+        single = self._loaded_single()
+        return int(single.words.shape[1]) if single else int(self._loaded().get_embedding_dimension())
 
     def encode(self, texts: Sequence[str], on_progress: Callable[[int], None] | None = None) -> NDArray[np.float32]:
         """Vectors of unit length, [len(texts), dimension], in the order of `texts`.
 
         Batches hold texts of like length. `on_progress` gets the number of texts done so far.
         """
+        single = self._loaded_single()
+        if single is None or len(texts) > 1:
+            return self._encoded_in_batches(texts, on_progress)
+        with self._lock:
+            vectors = [single.encode(text) for text in texts]
+        if on_progress and texts:
+            on_progress(len(texts))
+        return np.stack(vectors) if vectors else np.zeros((0, self.dimension), np.float32)
+
+    def _encoded_in_batches(self, texts: Sequence[str], on_progress: Callable[[int], None] | None) -> NDArray[np.float32]:
         model = self._loaded()
         vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)  # [n, d]
         order = sorted(range(len(texts)), key=lambda number: len(texts[number]))
         for first in range(0, len(order), BATCH):
             batch = order[first : first + BATCH]
-            with self._lock, _threads(1 if len(texts) == 1 else None):
+            with self._lock:
                 vectors[batch] = model.encode(
                     [texts[number] for number in batch], batch_size=BATCH, normalize_embeddings=True, show_progress_bar=False
                 )
             if on_progress:
                 on_progress(min(first + BATCH, len(order)))
         return vectors
+
+    def _loaded_single(self) -> Bert | None:
+        with self._lock:
+            if not self._looked:
+                self._single, self._looked = bert.load(self.folder), True
+            return self._single
 
     def _loaded(self) -> Any:
         with self._lock:

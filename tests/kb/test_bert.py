@@ -1,0 +1,106 @@
+"""The encoder for one text: the same vectors as torch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kb import bert
+from kb.encoder import Encoder
+
+WORDS = ["the", "pump", "valve", "oil", "leaks", "turn", "off", "on", "42", "bar", "what", "is", "pressure"]
+TEXTS = ["What is the pressure?", "the pump leaks oil", "turn off the valve " * 30, "unknown words only", ""]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sentence encoder of two layers with random weights, in the layout of the real one."""
+    import torch
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordPiece
+    from tokenizers.normalizers import BertNormalizer
+    from tokenizers.pre_tokenizers import BertPreTokenizer
+    from tokenizers.processors import TemplateProcessing
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    place = tmp_path_factory.mktemp("encoder")
+    torch.manual_seed(0)
+    vocabulary = {word: number for number, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS])}
+    tokenizer = Tokenizer(WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = BertNormalizer(lowercase=True), BertPreTokenizer()
+    tokenizer.post_processor = TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]").save_pretrained(place)
+    shape = BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=48,
+    )
+    BertModel(shape).save_pretrained(place)
+    write_modules(place, "mean")
+    return place
+
+
+def write_modules(place: Path, pooling: str) -> None:
+    """The files of sentence-transformers around a model."""
+    names = ["Transformer", "Pooling", "Normalize"]
+    paths = ["", "1_Pooling", "2_Normalize"]
+    modules = [
+        {"idx": number, "name": str(number), "path": path, "type": f"sentence_transformers.models.{name}"}
+        for number, (name, path) in enumerate(zip(names, paths, strict=True))
+    ]
+    (place / "1_Pooling").mkdir(exist_ok=True)
+    (place / "2_Normalize").mkdir(exist_ok=True)
+    modes = {"pooling_mode_cls_token": pooling == "cls", "pooling_mode_mean_tokens": pooling == "mean"}
+    files = {
+        "modules.json": modules,
+        "sentence_bert_config.json": {"max_seq_length": 40, "do_lower_case": False},
+        "1_Pooling/config.json": {"word_embedding_dimension": 32, **modes},
+    }
+    for name, value in files.items():
+        (place / name).write_text(json.dumps(value), encoding="utf-8")
+
+
+def test_one_text_gets_the_vector_that_torch_gives_it(folder: Path) -> None:
+    encoder = Encoder(folder)
+    batch = encoder.encode(TEXTS)
+    for text, expected in zip(TEXTS, batch, strict=True):
+        vector = encoder.encode([text])
+        assert vector.shape == (1, 32) and vector.dtype == np.float32
+        assert np.allclose(vector[0], expected, atol=1e-5), text
+
+
+def test_a_long_text_is_cut_where_torch_cuts_it(folder: Path) -> None:
+    single = bert.load(folder)
+    assert single is not None
+    assert len(single.tokenizer.encode("the pump " * 100).ids) == 40
+
+
+def test_an_encoder_of_another_kind_is_left_to_torch(folder: Path, tmp_path: Path) -> None:
+    for file in (file for file in folder.rglob("*") if file.is_file()):
+        place = tmp_path / file.relative_to(folder)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(file.read_bytes())
+    write_modules(tmp_path, "cls")
+    assert bert.load(tmp_path) is None
+    vectors = Encoder(tmp_path).encode(["the pump"])
+    assert vectors.shape == (1, 32) and not np.allclose(vectors, Encoder(folder).encode(["the pump"]), atol=1e-3)
+
+
+def test_progress_of_one_text_is_told(folder: Path) -> None:
+    done: list[int] = []
+    Encoder(folder).encode(["oil"], done.append)
+    assert done == [1]
+
+
+@pytest.mark.models
+def test_the_default_encoder_is_computed_without_torch(default_encoder: Path) -> None:
+    encoder = Encoder(default_encoder)
+    assert bert.load(default_encoder) is not None
+    texts = ["what does alarm E-17 mean?", "Schmiermittel für die Pumpe", "42 bar " * 200]
+    assert np.allclose(np.concatenate([encoder.encode([text]) for text in texts]), encoder.encode(texts), atol=1e-5)
