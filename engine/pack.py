@@ -15,11 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine import layout, manifest
+from engine.codec import compact_arrays
 from engine.errors import DiskFull, EngineError, Stopped, UnusableSource
 from engine.formats import Bytes, dequantize, find, quantize
-from engine.manifest import FFN, RESIDENT, TOKENIZER, LayerLayout, Manifest, Stored
+from engine.manifest import FFN, RESIDENT, TOKENIZER, VOCABULARY, LayerLayout, Manifest, Stored
 from engine.source import Described, Matrix, Source, open_source
 from engine.tensors import DATA_ALIGNMENT, Layout, Writer
+from engine.vocabulary_file import DTYPES
 
 PackFormat = Literal["q4", "q8", "f16"]
 OnProgress = Callable[[float, str], None]
@@ -126,14 +128,14 @@ class _Packing:
 
     def run(self, folder: Path) -> Manifest:
         """Write every file of the pack into `folder`."""
-        tokenizer = self._source.tokenizer_json().encode("utf-8")
+        tokenizer = self._source.tokenizer_json()
         facts = self._source.tokenizer_facts()
         self._step("reading the checkpoint")
         sha256 = _hash_files(self._source.files(), self._should_stop)
         self._step("packing layers")
         self._write_ffn(folder / FFN)
         self._write_resident(folder / RESIDENT)
-        _write_synced(folder / TOKENIZER, tokenizer)
+        files = [RESIDENT, FFN, TOKENIZER, *self._write_tokenizer(folder, tokenizer)]
         packed = Manifest(
             name=self._source.name,
             config=self._source.config,
@@ -145,8 +147,9 @@ class _Packing:
             tokenizer=facts,
             tensors=self._stored,
             layers=self._layers,
-            file_bytes={name: (folder / name).stat().st_size for name in (RESIDENT, FFN, TOKENIZER)},
-            tokenizer_crc32=zlib.crc32(tokenizer),
+            file_bytes={name: (folder / name).stat().st_size for name in files},
+            tokenizer_crc32=zlib.crc32(tokenizer.encode("utf-8")),
+            vocabulary_crc32=zlib.crc32((folder / VOCABULARY).read_bytes()) if VOCABULARY in files else 0,
             parameters=sum(int(np.prod(shape)) for shape in self._source.shapes.values()),
         )
         manifest.save(folder, packed)
@@ -159,6 +162,17 @@ class _Packing:
             raise Stopped("packing was stopped; nothing was left behind")
         self._done += 1
         self._on_progress(min(self._done / self._steps, 1.0), stage)
+
+    def _write_tokenizer(self, folder: Path, tokenizer_json: str) -> list[str]:
+        """tokenizer.json, and compiled where the engine can run it without the library; the names of further files."""
+        _write_synced(folder / TOKENIZER, tokenizer_json.encode("utf-8"))
+        arrays = compact_arrays(tokenizer_json)
+        if arrays is None:
+            return []
+        with Writer(folder / VOCABULARY, {name: (DTYPES[values.dtype], values.shape) for name, values in arrays.items()}) as writer:
+            for name, values in arrays.items():
+                writer.write(name, values)
+        return [VOCABULARY]
 
     def _write_ffn(self, path: Path) -> None:
         announced: Layout = {f"layer.{number}.ffn": ("U8", (_padded(layer.size),)) for number, layer in enumerate(self._layers)}

@@ -12,6 +12,7 @@ import numpy as np
 
 from engine import kernels as kernel_library
 from engine import manifest as manifests
+from engine.codec import open_codec
 from engine.decoder import Decoder
 from engine.errors import ContextTooLong
 from engine.ffn import FeedForward, StreamedFeedForward
@@ -45,7 +46,7 @@ class Session:
         self._manifest = manifests.load(pack)
         kernels = kernel_library.load()
         self.kernels_name = kernels.name
-        self.tokenizer = Tokenizer(pack / manifests.TOKENIZER, self._manifest.tokenizer)
+        self.tokenizer = Tokenizer(open_codec(pack, self._manifest), self._manifest.tokenizer)
         self.plan: Plan = plan_model(model_of(self._manifest), memory_bytes, mode, pin, resident_bytes() + _LOADING_BYTES)
         weights = ResidentWeights(pack, self._manifest, kernels)
         file = BundleFile(pack, self._manifest, [weights.checksums(number) for number in range(self._manifest.config.layers)], kernels)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from engine.errors import CorruptPack, UnusableSource
+from engine.codec import Codec
+from engine.errors import UnusableSource
 from engine.request import Segment
 from engine.source import TokenizerFacts
 
@@ -17,26 +17,17 @@ _REPLACEMENT = "\ufffd"
 class Tokenizer:
     """A pack's tokenizer. Ids are those of the model's vocabulary."""
 
-    def __init__(self, path: Path, facts: TokenizerFacts) -> None:
-        """`path`: a tokenizer.json. Raises CorruptPack when it cannot be loaded."""
-        from tokenizers import Tokenizer as Library
-
+    def __init__(self, codec: Codec, facts: TokenizerFacts) -> None:
         self.facts = facts
-        try:
-            self._library = Library.from_file(str(path))
-        except Exception as error:  # the library raises plain Exception
-            raise CorruptPack(f"{path.name} of the pack cannot be loaded ({error}); pack the model again") from error
-        self._library.no_truncation()
-        self._library.no_padding()
-        self._specials = [token.content for token in self._library.get_added_tokens_decoder().values() if token.special]
+        self._codec = codec
 
     def encode(self, text: str, with_bos: bool = True) -> list[int]:
         """Ids of a text; `with_bos` puts the tokens in front that the model expects before a raw text."""
-        return list(self._library.encode(text, add_special_tokens=with_bos).ids)
+        return self._codec.encode(text, with_bos)
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ids; control tokens give none, bytes that are no whole character give U+FFFD."""
-        return str(self._library.decode(list(ids), skip_special_tokens=True))
+        return self._codec.decode(ids)
 
     def prompt_ids(self, segments: Sequence[Segment]) -> list[int]:
         """Ids of a request's prompt; see `Segment` for how segments make messages."""
@@ -69,7 +60,7 @@ class Tokenizer:
         return [{"role": message["role"], "content": self._harmless(message["content"])} for message in messages]
 
     def _harmless(self, text: str) -> str:
-        for special in self._specials:
+        for special in self._codec.specials:
             if special in text:
                 text = text.replace(special, special[:1] + "\u200b" + special[1:])
         return text

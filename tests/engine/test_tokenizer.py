@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from engine.codec import in_memory, open_codec
 from engine.errors import UnusableSource
 from engine.request import Segment
 from engine.source import TokenizerFacts
 from engine.tokenizer import TextStream, Tokenizer, render
 from engine.vocabulary import merges_by_score, tokenizer_from_gguf
+from engine.vocabulary_file import compile_vocabulary
 from tests.engine.families import SPECIALS, TEMPLATE
 
 TEXTS = [
@@ -25,7 +27,11 @@ TEXTS = [
 
 @pytest.fixture
 def tokenizer(checkpoint: Callable[..., Path]) -> Tokenizer:
-    return Tokenizer(checkpoint("llama") / "tokenizer.json", TokenizerFacts((260,), None, "<|im_end|>", TEMPLATE))
+    return opened(checkpoint("llama") / "tokenizer.json", TokenizerFacts((260,), None, "<|im_end|>", TEMPLATE))
+
+
+def opened(path: Path, facts: TokenizerFacts) -> Tokenizer:
+    return Tokenizer(in_memory(compile_vocabulary(json.loads(path.read_text("utf-8")))), facts)
 
 
 @pytest.mark.models
@@ -34,8 +40,8 @@ def test_the_default_model_counts_tokens_as_transformers_does(default_pack: Path
 
     from engine import manifest
 
-    facts = manifest.load(default_pack).tokenizer
-    ours = Tokenizer(default_pack / manifest.TOKENIZER, facts)
+    packed = manifest.load(default_pack)
+    ours = Tokenizer(open_codec(default_pack, packed), packed.tokenizer)
     file = default_pack.parent / "SmolLM2-135M-Instruct.Q4_1.gguf"
     theirs = transformers.AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
     for text in TEXTS:
@@ -50,7 +56,8 @@ def test_the_default_model_counts_tokens_as_transformers_does(default_pack: Path
 def test_the_default_models_chat_form_is_its_template(default_pack: Path) -> None:
     from engine import manifest
 
-    tokenizer = Tokenizer(default_pack / manifest.TOKENIZER, manifest.load(default_pack).tokenizer)
+    packed = manifest.load(default_pack)
+    tokenizer = Tokenizer(open_codec(default_pack, packed), packed.tokenizer)
     prompt = tokenizer.chat_prompt([Segment("Be brief.", "system"), Segment("Hello", "user")])
     assert prompt == "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n"
 
@@ -74,7 +81,7 @@ def test_a_control_token_in_a_message_cannot_end_it(tokenizer: Tokenizer) -> Non
 
 
 def test_a_model_without_chat_form_gets_the_messages_as_paragraphs(checkpoint: Callable[..., Path]) -> None:
-    tokenizer = Tokenizer(checkpoint("llama") / "tokenizer.json", TokenizerFacts((), None, None, None))
+    tokenizer = opened(checkpoint("llama") / "tokenizer.json", TokenizerFacts((), None, None, None))
     ids = tokenizer.prompt_ids([Segment("Rules.", "system"), Segment("Why?", "user"), Segment("Since", "assistant")])
     assert tokenizer.decode(ids) == "Rules.\n\nWhy?\n\nSince"
 
@@ -128,7 +135,7 @@ def gguf_metadata(pre: str) -> dict[str, object]:
 
 def built(metadata: dict[str, object], tmp_path: Path) -> Tokenizer:
     (tmp_path / "tokenizer.json").write_text(json.dumps(tokenizer_from_gguf(metadata)), "utf-8")
-    return Tokenizer(tmp_path / "tokenizer.json", TokenizerFacts((), None, None, None))
+    return opened(tmp_path / "tokenizer.json", TokenizerFacts((), None, None, None))
 
 
 @pytest.mark.parametrize("pre", ["gpt-2", "smollm", "qwen2", "llama-bpe"])
