@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from surrogates.gates import has_referents, is_one_question, sides_are_shown
+from surrogates.gates import has_referents, is_one_question
+from surrogates.opposites import sides_are_shown
 from surrogates.pairs import Pair
 from surrogates.quantities import signature, unsupported
 from surrogates.wording import Rarity, content, language, words

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from surrogates.gates import opposite
+from surrogates.opposites import turned
 
 Kind = Literal["number", "unit", "code", "polarity"]
 _NUMBER = re.compile(r"(?<![\w.$#-])\d+(?:\.\d+)?(?![\w.]*[A-Za-z]\d)")
@@ -20,7 +20,6 @@ _OTHER_UNIT = {
     "C": "F", "°C": "°F", "ms": "s", "l": "ml", "litres": "millilitres", "percent": "degrees",
 }  # fmt: skip
 _UNIT = re.compile(r"(?<=\d)\s?(?:" + "|".join(sorted(map(re.escape, _OTHER_UNIT), key=len, reverse=True)) + r")\b")
-_WORD = re.compile(r"[A-Za-z][\w-]*")
 
 
 @dataclass(frozen=True)
@@ -47,8 +46,8 @@ def look_alikes(question: str, seed: int = 0) -> Iterator[LookAlike]:
     changed_unit = _UNIT.sub(lambda match: _other_unit(match.group()), question, count=1)
     if changed_unit != question:
         yield LookAlike(changed_unit, "unit")
-    changed_word = _turned(question)
-    if changed_word != question:
+    changed_word = turned(question)
+    if changed_word is not None:
         yield LookAlike(changed_word, "polarity")
 
 
@@ -63,12 +62,3 @@ def _other_digits(text: str, chance: random.Random) -> str:
 def _other_unit(text: str) -> str:
     unit = text.strip()
     return text.replace(unit, _OTHER_UNIT[unit])
-
-
-def _turned(question: str) -> str:
-    for match in _WORD.finditer(question):
-        other = opposite(match.group().casefold())
-        if other is not None:
-            other = other.capitalize() if match.group()[0].isupper() else other
-            return question[: match.start()] + other + question[match.end() :]
-    return question

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from surrogates.gates import negation_agrees, polarity_agrees
+from surrogates.gates import negation_agrees
+from surrogates.opposites import polarity_agrees
 from surrogates.quantities import facts, unsupported
 from surrogates.quotes import Quote, compose
 from surrogates.units import spans

@@ -33,3 +33,7 @@ def test_a_question_with_nothing_to_change_has_none() -> None:
 
 def test_every_kind_is_made() -> None:
     assert {other.kind for question in QUESTIONS for other in look_alikes(question)} == {"number", "unit", "code", "polarity"}
+
+
+def test_a_question_that_names_both_sides_already_is_not_turned() -> None:
+    assert [other.kind for other in look_alikes("How do I lock or unlock the door?")] == []

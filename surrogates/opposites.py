@@ -1,0 +1,206 @@
+"""Words that stand on opposite sides - max and min, on and off, install and remove - and whether two questions take the same side.
+
+The tables are general English; the words of a line are one side, then the other.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from surrogates.wording import fold
+
+# Which side is meant must be said by both questions or by neither.
+_STRICT_PAIRS = """max maximum maximal highest upper greatest most | min minimum minimal lowest lower least smallest fewest
+before prior preceding until | after following afterwards
+with including | without excluding
+above exceed exceeds exceeding | below beneath
+more | less fewer
+higher | lower
+high | low
+faster | slower
+longer | shorter
+inlet intake input incoming | outlet exhaust output outgoing
+left lefthand | right righthand
+import | export
+upload | download
+always | never"""
+
+# A question may leave the side out, but not name the other one.
+_OPPOSITES = """suction | discharge delivery
+front | rear back
+top upper | bottom lower
+inner inside internal indoor | outer outside external outdoor
+hot warm | cold
+first | last
+primary | secondary
+positive | negative
+forward clockwise | reverse backward backwards counterclockwise anticlockwise
+vertical vertically | horizontal horizontally
+new | old
+receive receiving incoming | send sending outgoing
+parallel | series
+manual manually | automatic automatically auto
+wired | wireless
+early | late
+day daily | week weekly | month monthly | year yearly annual annually
+normal | abnormal faulty
+short | long
+male | female
+static | dynamic
+wet | dry
+full | empty
+single | double multiple both all every each"""
+
+_ACTION_PAIRS = """on enable enabled enabling activate activated engage | off disable disabled disabling deactivate deactivated disengage
+start starting begin launch | stop stopping end halt quit
+open opening | close closing shut
+install installing mount fit attach insert assemble | remove removing uninstall dismount detach eject disassemble dismantle
+add adding create creating | delete deleting remove removing
+connect connecting | disconnect disconnecting
+increase increasing raise raising grow enlarge | decrease decreasing reduce reducing lower lowering shrink
+lock locking tighten tightening fasten | unlock unlocking loosen loosening unfasten
+show display unhide | hide
+fill filling charge charging load loading | drain draining empty discharge discharging unload unloading
+save keep | discard
+mute silence | unmute
+allow permit accept | forbid prohibit block deny reject refuse
+encrypt | decrypt
+pass succeed | fail
+link pair | unlink unpair
+zoom-in | zoom-out
+lift | sink
+heat heating | cool cooling
+pressurise pressurize | depressurise depressurize
+required mandatory | optional
+safe | unsafe dangerous"""
+
+# "on" is a state only after such a verb or at the end; elsewhere it is a preposition. "left on" is not the left side.
+_SWITCHED_ON = re.compile(r"\b(?:turn|switch|power)\w*(?:\W+\w+){0,4}?\W+on\b|\bon\W*$", re.IGNORECASE)
+_LEFT_OVER = re.compile(r"\b(?:be|is|are|was|were|been|have|has|had)\s+left\b|\bleft\s+(?:on|over|in|open)\b", re.IGNORECASE)
+_LISTED = re.compile(r"\bthe following\b", re.IGNORECASE)
+_TOKEN = re.compile(r"[^\W_]+(?:'[^\W_]+)*|[/,&]")
+_JOINS = frozenset({"or", "and", "vs", "versus", "/", ",", "&"})
+APART = 4
+"""How far the two sides of "lock or unlock", "import contacts or export them" may stand from each other."""
+
+Tokens = tuple[str, ...]
+Pair = tuple[frozenset[str], ...]
+
+
+def polarity_agrees(question: str, matched: str, evidence: str) -> bool:
+    """Neither takes the other side of an antonym pair (on/off, max/min, install/remove, inlet/outlet ..)."""
+    asked, known, shown = _tokens(question), _tokens(matched), frozenset(_tokens(evidence))
+    return (
+        all(_takes_the_side(pair, asked, known) for pair in _pairs(_STRICT_PAIRS))
+        and not any(_is_opposite(pair, asked, known) for pair in _pairs(_OPPOSITES))
+        and all(_action_agrees(pair, asked, known, shown) for pair in _pairs(_ACTION_PAIRS))
+        and not ("off" in asked and "off" not in known and _says(matched, "on"))
+    )
+
+
+def sides_are_shown(question: str, shown: str) -> bool:
+    """Whether a text speaks of the side (maximum, inlet, left, off ..) that a question about it names."""
+    asked, said = frozenset(_tokens(question)), frozenset(_tokens(shown))
+    pairs = (*_pairs(_STRICT_PAIRS), *_pairs(_OPPOSITES), *_pairs(_ACTION_PAIRS))
+    return all(not side & asked or side & said for pair in pairs for side in (pair if pair in _pairs(_STRICT_PAIRS) else pair[1:]))
+
+
+def turned(question: str) -> str | None:
+    """The question with its first word that has an opposite replaced by that; None where none has, or both sides are named already.
+
+    >>> turned("What is the maximum pressure?"), turned("How do I lock or unlock the door?")
+    ('What is the minimum pressure?', None)
+    """
+    said = frozenset(_tokens(question))
+    for match in re.finditer(r"[A-Za-z][\w-]*", question):
+        word = match.group().casefold()
+        other = opposite(word) if word in said else None
+        if other is not None and other not in said and not _names_both(word, said):
+            other = other.capitalize() if match.group()[0].isupper() else other
+            return question[: match.start()] + other + question[match.end() :]
+    return None
+
+
+@lru_cache(maxsize=4096)
+def opposite(word: str) -> str | None:
+    """A lower-case word that stands on the other side of the first pair with `word`; None when no pair has it.
+
+    >>> opposite("maximum"), opposite("valve")
+    ('minimum', None)
+    """
+    for table in (_STRICT_PAIRS, _OPPOSITES, _ACTION_PAIRS):
+        for line in table.splitlines():
+            sides = [side.split() for side in line.split("|")]
+            for mine, other in zip(sides, [*sides[1:], sides[0]], strict=True):
+                if word in mine:
+                    return other[min(mine.index(word), len(other) - 1)]
+    return None
+
+
+@lru_cache(maxsize=8)
+def _pairs(table: str) -> tuple[Pair, ...]:
+    return tuple(tuple(frozenset(side.split()) for side in line.split("|")) for line in table.splitlines())
+
+
+def _names_both(word: str, said: frozenset[str]) -> bool:
+    pairs = (pair for table in (_STRICT_PAIRS, _OPPOSITES, _ACTION_PAIRS) for pair in _pairs(table))
+    return any(any(word in side for side in pair) and all(side & said for side in pair) for pair in pairs)
+
+
+def _says(text: str, word: str) -> bool:
+    return word in _TOKEN.findall(fold(text))
+
+
+@lru_cache(maxsize=4096)
+def _tokens(text: str) -> Tokens:
+    """Words and marks in order; a word that looks like a side and is none is a dash."""
+    none = set()
+    if not _SWITCHED_ON.search(text):
+        none.add("on")
+    if _LEFT_OVER.search(text):
+        none.add("left")
+    if _LISTED.search(text):
+        none.add("following")
+    return tuple("-" if word in none else word for word in _TOKEN.findall(fold(text)))
+
+
+def _sides(pair: Pair, said: Tokens) -> tuple[bool, ...]:
+    return tuple(not side.isdisjoint(said) for side in pair)
+
+
+def _takes_the_side(pair: Pair, asked: Tokens, known: Tokens) -> bool:
+    """Both on one side, both on none, or the known one offers both: "encrypt or decrypt a card" covers encrypting one."""
+    mine, theirs = _sides(pair, asked), _sides(pair, known)
+    if not all(theirs):
+        return mine == theirs
+    return any(mine) and (_are_offered(pair, known) or (all(mine) and _order(pair, asked) == _order(pair, known)))
+
+
+def _are_offered(pair: Pair, known: Tokens) -> bool:
+    """Whether the sides are joined ("on/off", "add, remove or"), and not parts of one thing ("the button that shows .. to hide ..")."""
+    places = [[place for place, word in enumerate(known) if word in side] for side in pair]
+    spans = (sorted((one, other)) for one in places[0] for other in places[1])
+    return any(end - start <= APART and not _JOINS.isdisjoint(_between(known[start + 1 : end])) for start, end in spans)
+
+
+def _between(words: Tokens) -> Tokens:
+    """A comma joins only neighbours: "one side high, one side low" offers no choice."""
+    return words if len(words) == 1 else tuple(word for word in words if word != ",")
+
+
+def _order(pair: Pair, said: Tokens) -> tuple[int, ...]:
+    return tuple(next(number for number, side in enumerate(pair) if word in side) for word in said if any(word in side for side in pair))
+
+
+def _is_opposite(pair: Pair, asked: Tokens, known: Tokens) -> bool:
+    return any(_sides(pair, asked)) and any(_sides(pair, known)) and not _takes_the_side(pair, asked, known)
+
+
+def _action_agrees(pair: Pair, asked: Tokens, known: Tokens, shown: frozenset[str]) -> bool:
+    if _takes_the_side(pair, asked, known):
+        return True
+    (_, asked_undo), (known_do, known_undo) = _sides(pair, asked), _sides(pair, known)
+    if asked_undo and not known_undo:
+        return not known_do and not pair[1].isdisjoint(shown)
+    return not known_undo or (asked_undo and not known_do)
