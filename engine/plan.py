@@ -9,6 +9,7 @@ from typing import Any, Literal
 from engine import manifest as manifests
 from engine.architecture import Config
 from engine.errors import BudgetTooSmall
+from engine.formats import find
 from engine.layout import layer_layout
 from engine.manifest import LayerLayout, Manifest
 from engine.pack import resident_bytes, resident_formats
@@ -31,6 +32,8 @@ _VOCABULARY_BYTES_PER_TOKEN = 600
 """Of a loaded tokenizer, measured on vocabularies of 49,000 and 152,000 tokens."""
 _SCRATCH_BYTES = 12_000_000
 """What kernels and numpy take for a moment beside the arrays counted here."""
+_BLOCK_TOKENS, _LANES = 64, 8
+"""Of the native library: tokens of which the neurons are worked on at once, and partial sums of an output."""
 
 
 STRATEGIES = ("streaming", "window", "resident")
@@ -41,6 +44,7 @@ STRATEGIES = ("streaming", "window", "resident")
 class Plan:
     """How the budget is spent, in bytes, and what follows from it.
 
+    A separate embedding of `embedding_bytes` is held where all else fits too; with 0 its rows are read one by one.
     `strategy`: "resident" reads nothing after loading; "streaming" reads all but the pinned tiles for every pass; "window" (ReLU
     models) keeps every up row and reads the down columns of neurons that fire and are not in the window.
     """
@@ -52,6 +56,7 @@ class Plan:
     least_bytes: int
     process_bytes: int
     resident_bytes: int
+    embedding_bytes: int
     pinned_bytes: int
     stream_bytes: int
     kv_bytes: int
@@ -71,17 +76,20 @@ class Plan:
 
 @dataclass(frozen=True)
 class Model:
-    """What a plan needs to know of a model, packed or not yet."""
+    """What a plan needs to know of a model, packed or not yet; `embedding_bytes` are those of an embedding apart from the head."""
 
     name: str
     config: Config
     layers: tuple[LayerLayout, ...]
     resident_bytes: int
+    embedding_bytes: int = 0
 
 
 def model_of(manifest: Manifest) -> Model:
     """From a pack's manifest."""
-    return Model(manifest.name, manifest.config, manifest.layers, manifest.resident_bytes)
+    stored = manifest.tensors["embedding.weight"]
+    apart = 0 if manifest.config.tied else stored.rows * find(stored.format).row_bytes(stored.columns)
+    return Model(manifest.name, manifest.config, manifest.layers, manifest.resident_bytes - apart, apart)
 
 
 def plan(pack: Path, memory_bytes: int, mode: Mode = "exact") -> Plan:
@@ -125,7 +133,10 @@ def least_bytes_of_source(source: Source) -> int:
 def least_bytes(checkpoint: Described, wanted: str) -> int:
     """The least budget for a checkpoint packed in the format `wanted`, of which no more than the tensors' shapes need be known."""
     layers = tuple(layer_layout(checkpoint, number, wanted) for number in range(checkpoint.config.layers))
-    model = Model("", checkpoint.config, layers, resident_bytes(checkpoint, resident_formats(checkpoint, wanted)))
+    formats = resident_formats(checkpoint, wanted)
+    if not checkpoint.config.tied:
+        formats.pop("embedding.weight")  # its rows are read one by one
+    model = Model("", checkpoint.config, layers, resident_bytes(checkpoint, formats))
     return _spent(_frame(model, estimated_process_bytes(model), LEAST_PREFILL_TOKENS, LEAST_CONTEXT, 0))
 
 
@@ -134,11 +145,11 @@ def estimated_process_bytes(model: Model) -> int:
     return _INTERPRETER_BYTES + _VOCABULARY_BYTES_PER_TOKEN * model.config.vocabulary
 
 
-def _activation_bytes(config: Config, tokens: int, context: int) -> int:
-    """Arrays of one pass over `tokens` positions, and the logits of one with what sampling makes of them."""
-    per_token = 8 * config.hidden + 4 * config.ffn + 3 * config.heads * config.head_dim
-    scores = config.heads * context * 2
-    return 4 * tokens * (per_token + scores) + 40 * config.vocabulary + _SCRATCH_BYTES
+def _activation_bytes(config: Config, tokens: int) -> int:
+    """Arrays of a pass over `tokens` positions, down projections that come in parts, and logits with what sampling makes of them."""
+    attention = 3 * config.heads * config.head_dim
+    block = min(tokens, _BLOCK_TOKENS) * max(attention, 2 * config.ffn)
+    return 4 * (tokens * config.hidden * (6 + _LANES) + block) + 40 * config.vocabulary + _SCRATCH_BYTES
 
 
 def _frame(model: Model, process: int, prefill: int, context: int, saved: int) -> Plan:
@@ -155,11 +166,12 @@ def _frame(model: Model, process: int, prefill: int, context: int, saved: int) -
         least_bytes=0,
         process_bytes=process,
         resident_bytes=model.resident_bytes,
+        embedding_bytes=0,
         pinned_bytes=0,
         stream_bytes=STREAM_DEPTH * min(largest, whole),
         kv_bytes=context * config.kv_bytes_per_token,
         saved_kv_bytes=saved * config.kv_bytes_per_token,
-        activation_bytes=_activation_bytes(config, prefill, context),
+        activation_bytes=_activation_bytes(config, prefill),
         context_tokens=context,
         saved_tokens=saved,
         prefill_tokens=prefill,
@@ -173,6 +185,7 @@ def _spent(plan: Plan) -> int:
     return (
         plan.process_bytes
         + plan.resident_bytes
+        + plan.embedding_bytes
         + plan.pinned_bytes
         + plan.stream_bytes
         + plan.kv_bytes
@@ -193,7 +206,8 @@ def _filled(model: Model, frame: Plan) -> Plan:
             pinned_tiles=tuple(layer.tiles for layer in model.layers),
             expected_bytes_read_per_token=0,
         )
-        return _longer_context(model, resident)
+        held = replace(resident, embedding_bytes=model.embedding_bytes)
+        return _longer_context(model, held if _spent(held) <= held.memory_bytes else resident)
     if model.config.neuron_wise:
         windowed = _windowed(model, without_stream)
         if windowed is not None:
@@ -230,14 +244,14 @@ def _windowed(model: Model, frame: Plan) -> Plan | None:
 def _longer_context(model: Model, plan: Plan) -> Plan:
     """Memory that is left lengthens the context and lets more prompt beginnings be kept."""
     config = model.config
-    per_token = config.kv_bytes_per_token + 8 * plan.prefill_tokens * config.heads
+    per_token = config.kv_bytes_per_token
     more = max(min((plan.memory_bytes - _spent(plan)) // per_token, config.context - plan.context_tokens), 0)
     context = plan.context_tokens + more
     longer = replace(
         plan,
         context_tokens=context,
         kv_bytes=context * config.kv_bytes_per_token,
-        activation_bytes=_activation_bytes(config, plan.prefill_tokens, context),
+        activation_bytes=_activation_bytes(config, plan.prefill_tokens),
     )
     left = max(longer.memory_bytes - _spent(longer), 0)
     saved = min(longer.saved_tokens + left // config.kv_bytes_per_token, max(MOST_SAVED_TOKENS, longer.saved_tokens))

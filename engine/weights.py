@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine import tensors
-from engine.errors import CorruptPack, UnusableSource
+from engine.errors import CorruptPack, EngineError, UnusableSource
 from engine.formats import Bytes, Floats, dequantize
-from engine.kernels import Kernels, aligned_buffer
+from engine.kernels import Kernels, WeightFile, aligned_buffer
 from engine.manifest import RESIDENT, Manifest
 from engine.source import Matrix
 
@@ -19,32 +20,69 @@ READ_BYTES = 1 << 20
 """A large file is read in pieces of this size, many at a time."""
 
 
-def read_span(kernels: Kernels, path: Path, offset: int, into: Bytes) -> None:
-    """Fill `into` from the file, in pieces that are read at the same time."""
-    starts = np.arange(0, into.size, READ_BYTES, dtype=np.int64)
-    sizes = np.minimum(READ_BYTES, into.size - starts)
-    with kernels.open_direct(path) as file:
-        kernels.read_batch(file, starts + offset, sizes, into, starts)
+_CHECKED_BYTES = 4 << 20
 
 
 class ResidentWeights:
     """Attention, norms, embeddings and head. `matrix` gives rows in their block format, `vector` float32."""
 
-    def __init__(self, pack: Path, manifest: Manifest, kernels: Kernels) -> None:
-        """Raises CorruptPack when a tensor is missing or its checksum is wrong."""
-        path = pack / RESIDENT
-        try:
-            self._entries = tensors.read_header(path)
-            buffer = aligned_buffer(path.stat().st_size)
-            read_span(kernels, path, 0, buffer)
-        except (OSError, EOFError, UnusableSource) as error:
-            raise CorruptPack(f"{RESIDENT} of the pack {pack.name} cannot be read ({error}); pack the model again") from error
+    def __init__(self, pack: Path, manifest: Manifest, kernels: Kernels, on_flash: frozenset[str] = frozenset()) -> None:
+        """The matrices named in `on_flash` stay in the file; `rows` reads what it needs of them.
+
+        Raises CorruptPack when a tensor is missing or its checksum is wrong.
+        """
+        self._pack_name = pack.name
+        self._kernels = kernels
         self._stored = manifest.tensors
-        self._bytes = {name: buffer[entry.offset : entry.offset + entry.size] for name, entry in self._entries.items()}
-        for name, stored in manifest.tensors.items():
-            if name not in self._bytes or zlib.crc32(self._bytes[name].data) != stored.crc32:
-                raise CorruptPack(f"the tensor {name} of the pack {pack.name} was altered; pack the model again")
         self._vectors: dict[str, Floats] = {}
+        try:
+            self._entries = tensors.read_header(pack / RESIDENT)
+            self._file: WeightFile = kernels.open_direct(pack / RESIDENT)
+            self._bytes = self._load(on_flash)
+            if not on_flash:
+                self._file.close()
+        except (OSError, EOFError, KeyError, UnusableSource) as error:
+            raise CorruptPack(f"{RESIDENT} of the pack {pack.name} cannot be read ({error}); pack the model again") from error
+
+    def _load(self, on_flash: frozenset[str]) -> dict[str, Bytes]:
+        """Every other tensor in one buffer; a tensor that stays on flash is read once, piece by piece, to be checked."""
+        held = [name for name in self._stored if name not in on_flash]
+        ends = np.cumsum([_aligned(self._entries[name].size) for name in held])
+        buffer = aligned_buffer(int(ends[-1]))
+        places = dict(zip(held, [0, *ends[:-1].tolist()], strict=True))
+        self._read([(self._entries[name], places[name]) for name in held], buffer)
+        found = {name: buffer[places[name] : places[name] + self._entries[name].size] for name in held}
+        for name in held:
+            self._require(name, zlib.crc32(found[name].data))
+        for name in on_flash:
+            self._require(name, self._checksum_on_flash(self._entries[name]))
+        return found
+
+    def _read(self, wanted: list[tuple[tensors.Entry, int]], into: Bytes) -> None:
+        """Parts of the file to places of `into`, in pieces that are read at the same time."""
+        pieces = [
+            (entry.offset + at, min(READ_BYTES, entry.size - at), place + at)
+            for entry, place in wanted
+            for at in range(0, entry.size, READ_BYTES)
+        ]
+        offsets, sizes, places = np.array(pieces, np.int64).T
+        self._kernels.read_batch(self._file, offsets, sizes, into, places)
+
+    def _checksum_on_flash(self, entry: tensors.Entry) -> int:
+        buffer, checksum = aligned_buffer(_CHECKED_BYTES), 0
+        for start in range(0, entry.size, buffer.size):
+            piece = replace(entry, offset=entry.offset + start, size=min(buffer.size, entry.size - start))
+            self._read([(piece, 0)], buffer)
+            checksum = zlib.crc32(buffer[: piece.size].data, checksum)
+        return checksum
+
+    def _require(self, name: str, checksum: int) -> None:
+        if checksum != self._stored[name].crc32:
+            raise CorruptPack(f"the tensor {name} of the pack {self._pack_name} was altered; pack the model again")
+
+    def close(self) -> None:
+        """Let go of the file, which is open while a matrix stays in it."""
+        self._file.close()
 
     def __contains__(self, name: str) -> bool:
         return name in self._stored
@@ -70,10 +108,29 @@ class ResidentWeights:
         return found
 
     def rows(self, name: str, numbers: list[int]) -> Floats:
-        """Some rows of a matrix as float32 [len(numbers), columns]."""
+        """Some rows of a matrix, which may be on flash, as float32 [len(numbers), columns]."""
+        if name not in self._bytes:
+            return self._rows_on_flash(name, numbers)
         matrix = self.matrix(name)
         return dequantize(matrix.format, matrix.data[numbers], matrix.columns)
+
+    def _rows_on_flash(self, name: str, numbers: list[int]) -> Floats:
+        stored, wanted = self._stored[name], np.unique(np.array(numbers, np.int64))
+        width = self._entries[name].size // stored.rows
+        buffer = aligned_buffer(wanted.size * width)
+        places = np.arange(wanted.size, dtype=np.int64) * width
+        try:
+            self._kernels.read_batch(self._file, wanted * width + self._entries[name].offset, np.full(wanted.size, width), buffer, places)
+        except (OSError, EOFError) as error:
+            raise EngineError(f"the disk could not read {RESIDENT} of the pack {self._pack_name}: {error}; check the disk") from error
+        rows = dequantize(stored.format, buffer.reshape(wanted.size, width), stored.columns)
+        return np.asarray(rows[np.searchsorted(wanted, numbers)])
 
     def checksums(self, layer: int) -> NDArray[np.uint32]:
         """CRC-32 of each tile of a layer, [tiles]."""
         return np.asarray(self._bytes[f"layer.{layer}.tile_crc"].view("<u4"))
+
+
+def _aligned(size: int) -> int:
+    """The room of a tensor, so that the next one begins where a cache line does."""
+    return -(-size // 64) * 64

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine.architecture import Config
-from engine.formats import Bytes, Floats, find
 from engine.ffn import FeedForward, Neurons, StreamedFeedForward, biases_of_tiles
+from engine.formats import Bytes, Floats, find
 from engine.kernels import Kernels
 from engine.native.library import NATIVE_FORMATS, Native, check_result, row_stride
 from engine.native.stream import NativeStream
