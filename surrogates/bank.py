@@ -152,6 +152,12 @@ def counts(connection: sqlite3.Connection) -> dict[str, int]:
     return {**states, "questions": int(questions.fetchone()[0])}
 
 
+def teachers(connection: sqlite3.Connection) -> str:
+    """The models that wrote the answers that may serve, and "document structure" where none did, in one phrase."""
+    rows = connection.execute("SELECT DISTINCT teacher FROM bank_answers WHERE state = 'active' AND teacher != '' ORDER BY teacher")
+    return ", ".join(str(row[0]) for row in rows) or "document structure"
+
+
 def use_encoder(library: Library) -> int:
     """Make the stored vectors those of the library's encoder; returns how many questions had to be encoded again."""
     connection = library.connection

@@ -11,7 +11,7 @@ STATE_KEY = "surrogates.worker"
 SORTS: dict[str, tuple[str, ...]] = {
     "questions": ("ask",),
     "library": ("ingest", "remove", "pack", "download"),
-    "teaching": ("teach", "train"),
+    "teaching": ("teach", "train", "evaluate"),
 }
 """The sorts of work, each on a thread of its own, and their kinds of jobs."""
 

@@ -36,6 +36,8 @@ class Model:
     certificates: tuple[Certificate, ...] = field(default_factory=lambda: tuple(certificates([])))
     facts: dict[str, Any] = field(default_factory=dict)
     problem: str = ""
+    fingerprint: str = "built-in"
+    """Hash of the file that it was read from."""
 
 
 def current(home: Path, encoder: str) -> Model:
@@ -73,7 +75,8 @@ def save(home: Path, model: Model) -> None:
 @lru_cache(maxsize=8)
 def _read(file: Path, stamp: int, encoder: str) -> Model:
     try:
-        value = json.loads(file.read_text(encoding="utf-8"))
+        content = file.read_bytes()
+        value = json.loads(content)
         if value["version"] != VERSION:
             return _set_aside(encoder, f"it has layout {value['version']}, this program reads {VERSION}")
         if value["encoder"] != encoder:
@@ -84,6 +87,7 @@ def _read(file: Path, stamp: int, encoder: str) -> Model:
             Head(tuple(value["head"]["weights"]), value["head"]["bias"]),
             tuple(Certificate(**certificate) for certificate in value["certificates"]),
             value["facts"],
+            fingerprint=hashlib.sha256(content).hexdigest()[:16],
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         return _set_aside(encoder, f"it cannot be read ({error})")

@@ -92,7 +92,62 @@ END;
 """,
 )
 
-MIGRATIONS = (FIRST,)
+JUDGING = Migration(
+    2,
+    """
+-- Questions that people asked, taken down before anything was decided about them, and questions entered to be judged.
+CREATE TABLE sampled_questions (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    collection_id INTEGER REFERENCES collections(id),   -- NULL: the whole library
+    text TEXT NOT NULL,
+    origin TEXT NOT NULL CHECK (origin IN ('asked', 'entered')),
+    job_id INTEGER UNIQUE,                      -- NULL when entered
+    place REAL NOT NULL,                        -- 0..1, drawn at random: the order in which questions are offered for judging
+    at TEXT NOT NULL DEFAULT (datetime('now'))
+) STRICT;
+
+-- What the bank and model of `fingerprint` would answer instantly; one row a question, the newest.
+CREATE TABLE candidates (
+    question_id INTEGER PRIMARY KEY REFERENCES sampled_questions(id),
+    fingerprint TEXT NOT NULL,
+    confidence REAL NOT NULL,                   -- 0 where a gate refuses or nothing is near
+    answer TEXT NOT NULL,
+    matched_question TEXT NOT NULL,
+    passage_id INTEGER,                         -- the first that it rests on
+    citations TEXT NOT NULL                     -- JSON, as an answer has them
+) STRICT;
+
+-- Verdicts on an answer to a sampled question; the newest of a question and an answer counts.
+CREATE TABLE judgements (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    question_id INTEGER NOT NULL REFERENCES sampled_questions(id),
+    answer TEXT NOT NULL,
+    citations TEXT NOT NULL,
+    verdict TEXT NOT NULL CHECK (verdict IN ('right', 'wrong', 'unclear')),
+    provenance TEXT NOT NULL CHECK (provenance IN ('human', 'span', 'teacher')),
+    judged_by TEXT NOT NULL,
+    note TEXT NOT NULL DEFAULT '',
+    at TEXT NOT NULL DEFAULT (datetime('now'))
+) STRICT;
+CREATE INDEX judgements_by_question ON judgements(question_id);
+
+-- Every test of a level against the judged answers, passed (accept_at) or not (NULL); each spends a part of delta.
+CREATE TABLE certifications (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    level INTEGER NOT NULL,
+    fingerprint TEXT NOT NULL,
+    teacher TEXT NOT NULL,
+    delta REAL NOT NULL,
+    labels INTEGER NOT NULL,                    -- judged answers at the level when it was tested
+    answered INTEGER NOT NULL,
+    wrong INTEGER NOT NULL,
+    accept_at REAL,
+    at TEXT NOT NULL DEFAULT (datetime('now'))
+) STRICT;
+""",
+)
+
+MIGRATIONS = (FIRST, JUDGING)
 
 
 def connect(home: Path) -> sqlite3.Connection:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from engine.request import Generation, Request
 from kb import jobs
-from surrogates import chat, router, teaching
+from surrogates import chat, evaluate, router, sampling, teaching
+from surrogates.question import with_topic
 from surrogates.runner import Outcome, Runner, Stopped, Task
 
 ShouldStop = Callable[[], bool]
@@ -18,14 +19,18 @@ TEACHING_SHARE = 0.9  # of a teach job's progress; the rest is training
 
 
 def _ask(runner: Runner, job: jobs.Job, should_stop: ShouldStop) -> Outcome:
-    chat_id = job.payload.get("chat_id")
+    chat_id, route = job.payload.get("chat_id"), job.payload.get("route", "auto")
     connection = runner.library.connection
+    asked = job.payload["question"]
+    previous = None if chat_id is None else chat.previous_question(connection, chat_id, job.id)
+    if route == "auto":
+        sampling.take_down(connection, with_topic(asked, previous), job.collection_id, job.id)
     answer = router.answer(
-        job.payload["question"],
+        asked,
         runner.resources,
         collection=runner.collection(job),
-        route=job.payload.get("route", "auto"),
-        previous=None if chat_id is None else chat.previous_question(connection, chat_id, job.id),
+        route=route,
+        previous=previous,
         on_stage=lambda stage: runner.report(job, stage),
         on_text=runner.writer(job),
         should_stop=should_stop,
@@ -137,6 +142,22 @@ def _train(runner: Runner, job: jobs.Job, should_stop: ShouldStop) -> Outcome:
     return Outcome(trained, stopped=bool(trained.get("stopped")))
 
 
+def _evaluate(runner: Runner, job: jobs.Job, should_stop: ShouldStop) -> Outcome:
+    """Measure the surrogate on a file of questions; stopped, it gives the figures of what was asked until then."""
+    path = Path(job.payload["path"])
+    lines = evaluate.read(path)
+    result = evaluate.measure(
+        lines,
+        runner.resources,
+        runner.collection(job),
+        on_progress=lambda share: runner.report(job, f"asking {len(lines)} questions", share),
+        should_stop=should_stop,
+    )
+    if not runner.is_stopping():
+        _discard(job, path)
+    return Outcome(result, stopped=should_stop())
+
+
 TASKS: dict[str, Task] = {
     "ask": _ask,
     "ingest": _ingest,
@@ -145,4 +166,5 @@ TASKS: dict[str, Task] = {
     "download": _download,
     "teach": _teach,
     "train": _train,
+    "evaluate": _evaluate,
 }

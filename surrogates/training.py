@@ -181,7 +181,7 @@ def _model(
         "head_questions": len(rows),
         "calibration_questions": len(labels),
     }
-    return model.Model(library.encoder.name, trained, head, tuple(certificates(labels, "the teacher's own questions")), facts)
+    return model.Model(library.encoder.name, trained, head, tuple(certificates(labels, bank.teachers(library.connection))), facts)
 
 
 def _answers_more(fitted: Head, built_in: Head, asked: Sequence[Asked]) -> bool:

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,13 +10,13 @@ import pytest
 from engine.request import Generation, Request
 from kb.library import Library
 from surrogates import evaluate, teaching
-from surrogates.evaluate import BadQuestions, Outcome, aurc, is_in, read, speed_up, summary, token_f1
+from surrogates.evaluate import BadQuestions, Outcome, aurc, is_in, is_right, read, speed_up, summary, token_f1
 from surrogates.surrogate import Surrogate
 
 
-def outcome(confidence: float, right: bool | None, refused: str | None = None) -> Outcome:
-    prediction: Any = SimpleNamespace(confidence=confidence, refused_by=refused)
-    return Outcome("1", "What?", prediction, right, None, 0.01)
+def outcome(confidence: float, right: bool | None, refused: str | None = None, kind: str = "") -> Outcome:
+    prediction: Any = SimpleNamespace(confidence=confidence, refused_by=refused, features=SimpleNamespace(frozen=0.8))
+    return Outcome("1", "What?", prediction, right, None, 0.01, kind)
 
 
 def test_risk_is_least_when_the_surest_are_right() -> None:
@@ -29,6 +30,26 @@ def test_what_a_gate_refused_is_not_answered() -> None:
     found = summary([outcome(0.9, True), outcome(0.95, False, "numbers"), outcome(0.7, False)], accept=0.6)
     assert (found["answered"], found["wrong"], found["error"]) == (2, 1, 0.5)
     assert found["refused_by"] == {"numbers": 1}
+
+
+def test_false_hits_are_counted_apart_and_by_kind() -> None:
+    strange = replace(outcome(0.9, False, kind="weather"), is_answerable=False)
+    lure = replace(outcome(0.9, False, kind="lure"), is_look_alike=True)
+    found = summary([outcome(0.9, True, kind="fact"), outcome(0.8, False, kind="fact"), strange, lure], accept=0.85)
+    assert found["out_of_domain"] == {"questions": 1, "answered": 1, "answered_share": 1.0, "wrong": 1, "error": 1.0}
+    assert found["look_alikes"]["wrong"] == 1
+    assert found["kinds"]["fact"] == {"questions": 2, "answered": 1, "answered_share": 0.5, "wrong": 0, "error": 0.0}
+    assert [point["coverage"] for point in found["risk_coverage"]] == [0.75, 1.0]
+
+
+def test_any_answer_to_what_the_library_does_not_answer_is_wrong() -> None:
+    source: Any = SimpleNamespace(passage=SimpleNamespace(heading=("Pump", "Oil"), document="pump.md"))
+    prediction: Any = SimpleNamespace(sources=(source,))
+    assert is_right({"section": ["Oil"]}, prediction)
+    assert is_right({"section": ["Oil"]}, None) is False
+    assert is_right({"answerable": False}, prediction) is False
+    assert is_right({"look_alike": True}, prediction) is False
+    assert is_right({"question": "?"}, prediction) is None
 
 
 def test_without_gold_places_no_error_is_claimed() -> None:

@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from surrogates.threshold import ALPHAS, FLOORS, JUDGED_NEEDED, Label, certificates, p_value, sequence_test
+from surrogates.threshold import FLOORS, Label, certificates, count, p_value, sequence_test
 
 
 def labels(right: int, wrong_at: tuple[float, ...] = (), provenance: str = "human") -> list[Label]:
@@ -33,10 +33,20 @@ def test_an_early_error_stops_the_test() -> None:
     assert sequence_test(labels(45, (0.999,)), 0.05, 0.1) is None
 
 
+def test_labels_on_one_passage_count_once_and_are_wrong_if_any_is() -> None:
+    held = [Label(0.9, True, "human", 7), Label(0.8, False, "human", 7), Label(0.9, True, "human", 8), Label(0.9, True, "human")]
+    assert count(held, 0.85) == (3, 0)
+    assert count(held, 0.75) == (3, 1)
+
+
+def test_repeated_questions_on_one_passage_never_make_up_for_others() -> None:
+    assert sequence_test([Label(0.9, True, "human", 1)] * 500, 0.2, 0.1) is None
+
+
 def test_without_labels_the_floors_hold_and_nothing_is_certified() -> None:
     found = certificates([])
     assert [certificate.accept_at for certificate in found] == list(FLOORS)
-    assert found[2].sentence() == f"not certified: 0 of {JUDGED_NEEDED} judged"
+    assert {certificate.kind for certificate in found} == {"none"}
 
 
 def test_the_teachers_labels_give_agreement_and_never_go_below_the_floor() -> None:
@@ -44,12 +54,6 @@ def test_the_teachers_labels_give_agreement_and_never_go_below_the_floor() -> No
     assert {certificate.kind for certificate in found} == {"agreement"}
     assert all(certificate.accept_at >= floor for certificate, floor in zip(found, FLOORS, strict=True))
     assert all("not certified" in certificate.sentence() for certificate in found)
-
-
-def test_enough_judged_labels_certify() -> None:
-    found = certificates(labels(500))
-    assert [certificate.kind for certificate in found] == ["certified"] * len(ALPHAS)
-    assert "certified: at most 5% wrong" in found[2].sentence()
 
 
 def test_a_surer_level_never_accepts_at_less() -> None:
