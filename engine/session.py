@@ -48,7 +48,8 @@ class Session:
         self.kernels_name = kernels.name
         self.tokenizer = Tokenizer(open_codec(pack, self._manifest), self._manifest.tokenizer)
         self.plan: Plan = plan_model(model_of(self._manifest), memory_bytes, mode, pin, resident_bytes() + _LOADING_BYTES)
-        weights = ResidentWeights(pack, self._manifest, kernels)
+        on_flash = frozenset() if self._manifest.config.tied or self.plan.embedding_bytes else frozenset({"embedding.weight"})
+        self._weights = weights = ResidentWeights(pack, self._manifest, kernels, on_flash)
         file = BundleFile(pack, self._manifest, [weights.checksums(number) for number in range(self._manifest.config.layers)], kernels)
         self._feed_forward = self._make_feed_forward(file, weights, kernels)
         self._decoder = Decoder(self._manifest.config, weights, self._feed_forward, kernels)
@@ -69,6 +70,7 @@ class Session:
         """Stop reading ahead and close the files."""
         self._decoder.close()
         self._feed_forward.close()
+        self._weights.close()
 
     def generate(self, request: Request, on_text: OnText, should_stop: ShouldStop) -> Generation:
         """Answer a request; `on_text` gets each piece of text once it cannot change any more.
