@@ -13,7 +13,7 @@ from engine.architecture import Config
 from engine.ffn import FeedForward, Neurons, StreamedFeedForward, biases_of_tiles
 from engine.formats import Bytes, Floats, find
 from engine.kernels import Kernels
-from engine.native.library import NATIVE_FORMATS, Native, check_result, row_stride
+from engine.native.library import ACTIVATIONS, NATIVE_FORMATS, Native, check_result, row_stride
 from engine.native.stream import NativeStream
 
 if TYPE_CHECKING:
@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from engine.kv import KVCache
 
 
+_SIZES = ("hidden", "heads", "kv_heads", "head_dim", "ffn", "capacity", "lane_format", "rotary_dim", "activation", "parallel")
+_NORMS = ("attention_norm", "ffn_norm", "query_norm", "key_norm")
+
+
 class _Shape(Structure):
     """`shape_t` of layers.c."""
 
-    _fields_ = [(name, c_int64) for name in ("hidden", "heads", "kv_heads", "head_dim", "ffn", "capacity", "lane_format")] + [
-        ("epsilon", c_double)
-    ]
+    _fields_ = [(name, c_int64) for name in _SIZES] + [("epsilon", c_double)]
 
 
 class _Matrix(Structure):
@@ -35,9 +37,7 @@ class _Matrix(Structure):
     _fields_ = [(name, c_int64) for name in ("format", "rows", "row_stride", "columns")] + [("data", c_void_p), ("bias", c_void_p)]
 
 
-_Fields = list[tuple[str, type[Structure] | type[c_void_p] | type[c_int64]]]
-_NORMS: _Fields = [(name, c_void_p) for name in ("attention_norm", "attention_norm_bias", "ffn_norm", "ffn_norm_bias")]
-_MATRICES: _Fields = [(name, _Matrix) for name in ("query", "key", "value", "output")]
+_MATRICES = ("query", "key", "value", "output")
 
 
 class _Held(Structure):
@@ -50,8 +50,8 @@ class _Layer(Structure):
     """`layer_t` of layers.c."""
 
     _fields_ = [
-        *_NORMS,
-        *_MATRICES,
+        *((name + kind, c_void_p) for name in _NORMS for kind in ("", "_bias")),
+        *((name, _Matrix) for name in _MATRICES),
         ("held", ctypes.POINTER(_Held)),
         ("held_count", c_int64),
         ("up_bias", c_void_p),
@@ -114,15 +114,15 @@ class LayerStack:
         layouts = self._feed_forward.file.layers
         streamed = max((run.tiles * layouts[run.layer].tile_neurons for run in self._feed_forward.runs), default=0)
         sizes = config.hidden, config.heads, config.kv_heads, config.head_dim, max(held, streamed), capacity, self._lane_format
-        return _Shape(*sizes, config.norm_epsilon)
+        return _Shape(*sizes, config.rotary_dim, ACTIVATIONS[config.activation], config.parallel, config.norm_epsilon)
 
     def _layer(self, number: int, layer: Layer) -> _Layer:
         native = _Layer()
-        for name in ("attention_norm", "ffn_norm"):
-            norm: Norm = getattr(layer, name)
-            setattr(native, name, self._pointer(norm.weight))
-            setattr(native, f"{name}_bias", self._pointer(norm.bias))
-        for name in ("query", "key", "value", "output"):
+        for name in _NORMS:
+            norm: Norm | None = getattr(layer, name)
+            setattr(native, name, None if norm is None else self._pointer(norm.weight))
+            setattr(native, f"{name}_bias", None if norm is None else self._pointer(norm.bias))
+        for name in _MATRICES:
             projection = getattr(layer, name)
             matrix = projection.matrix
             setattr(native, name, self._matrix(matrix.format, matrix.data, matrix.columns, projection.bias))
@@ -157,20 +157,15 @@ class LayerStack:
 
 
 def native_layers(kernels: Kernels, config: Config, layers: Sequence[Layer], feed_forward: FeedForward) -> LayerStack | None:
-    """The stack where the native library runs and knows the shape, and tiles are in memory or streamed, otherwise None."""
-    if not isinstance(kernels, Native) or not isinstance(feed_forward, StreamedFeedForward) or not _is_computed(config):
+    """The stack where the native library runs and tiles are in memory or streamed, otherwise None."""
+    if not isinstance(kernels, Native) or not isinstance(feed_forward, StreamedFeedForward):
         return None
     kinds = {find(layout.part("down").format).group_columns > 0 for layout in feed_forward.file.layers}
     return LayerStack(kernels, config, layers, feed_forward) if len(kinds) == 1 else None
 
 
-def _is_computed(config: Config) -> bool:
-    plain = not config.parallel and not config.head_norm and config.rotary_dim in (0, config.head_dim)
-    return plain and config.activation == ("silu" if config.gated else "relu")
-
-
 def _rotation(first: int, n: int, frequencies: Floats | None) -> Floats | None:
-    """Cosines, then sines, of each position: [n, head_dim]; None where positions are learned."""
+    """Cosines, then sines, of each position: [n, rotary_dim]; None where positions are learned."""
     if frequencies is None:
         return None
     angles = np.arange(first, first + n, dtype=np.float32)[:, None] * frequencies

@@ -13,11 +13,12 @@ from engine import formats
 from engine.formats import Bytes, Floats
 from engine.kernels import Activation, Integers, WeightFile
 from engine.native.build import library_path
-from engine.native.twin import Twin, check_pieces
+from engine.native.twin import check_pieces
 
 NATIVE_FORMATS = {
     name: code for code, name in enumerate(("f32", "f16", "bf16", "q4_0", "q4_1", "q5_0", "q8_0", "q2_1", "q3_1", "q4_k", "q5_k", "q6_k"))
 }
+ACTIVATIONS: dict[Activation, int] = {"silu": 0, "gelu": 1, "gelu_tanh": 2, "relu": 3, "relu2": 4}
 _NO_MEMORY, _END_OF_FILE = -1, -3
 _SIGNATURES = {
     "fk_name": (c_char_p, ()),
@@ -36,7 +37,7 @@ _SIGNATURES = {
     "fk_stream_counts": (None, (c_void_p, c_void_p)),
     "fk_normalise": (c_int, (c_void_p, c_int64, c_int64, c_void_p, c_void_p, c_double, c_void_p)),
     "fk_attention": (c_int, (c_void_p, c_int64, c_int64, c_int64, c_int64, c_void_p, c_void_p, c_int64, c_int64, c_void_p)),
-    "fk_silu": (c_int, (c_void_p, c_void_p, c_int64, c_int64)),
+    "fk_activate": (c_int, (c_void_p, c_void_p, c_int64, c_int64, c_int64)),
     "fk_open": (c_int, (c_char_p, c_int, c_void_p, c_void_p, c_void_p)),
     "fk_close": (None, (c_void_p,)),
     "fk_read_batch": (c_int, (c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_int64, c_void_p, c_void_p)),
@@ -161,10 +162,10 @@ class Native:
         return out
 
     def activate(self, kind: Activation, up: Floats, gate: Floats | None) -> Floats:
-        if kind != "silu" or gate is None:
-            return Twin().activate(kind, up, gate)
-        out, gate = np.array(up, np.float32, order="C"), np.ascontiguousarray(gate, np.float32)
-        self.library.fk_silu(out.ctypes.data, gate.ctypes.data, *out.shape)
+        out = np.array(up, np.float32, order="C")
+        held = None if gate is None else np.ascontiguousarray(gate, np.float32)
+        given = None if held is None else held.ctypes.data
+        check_result(self.library.fk_activate(out.ctypes.data, given, ACTIVATIONS[kind], *out.shape))
         return out
 
     def attention(self, query: Floats, keys: Floats, values: Floats) -> Floats:

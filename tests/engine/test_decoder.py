@@ -72,6 +72,15 @@ def test_streamed_layers_give_the_same_logits_as_resident_ones(kind: str, share:
     assert np.array_equal(resident, streamed)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_native_call_gives_the_bits_of_its_steps(kind: str, packed: Callable[..., Path]) -> None:
+    whole = logits_of(make_decoder(packed(kind), 0.5), [TOKENS, [5], [6]])
+    steps = make_decoder(packed(kind), 0.5)
+    steps.close()
+    steps._whole = None
+    assert np.array_equal(whole, logits_of(steps, [TOKENS, [5], [6]]))
+
+
 @pytest.mark.parametrize("format", ["q4", "q8"])
 def test_the_native_library_and_its_twin_agree_on_a_whole_model(format: str, packed: Callable[..., Path]) -> None:
     pack = packed("llama", False, format)

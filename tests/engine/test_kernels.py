@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -133,6 +134,18 @@ def test_silu_holds_far_from_zero_too(kernels: Kernels) -> None:
     with np.errstate(over="ignore"):
         expected = 2.0 * gate.astype(np.float64) / (1.0 + np.exp(-gate.astype(np.float64)))
     assert np.allclose(kernels.activate("silu", np.full_like(gate, 2), gate), expected, rtol=1e-6, atol=1e-30)
+
+
+@pytest.mark.parametrize("kind", ["silu", "gelu", "gelu_tanh", "relu", "relu2"])
+def test_activations_are_those_of_torch_with_and_without_a_gate(kernels: Kernels, kind: Any) -> None:
+    import torch
+    from transformers.activations import ACT2FN
+
+    up, gate = random_floats(3, 1500), 4 * random_floats(3, 1500, seed=1)
+    curve = ACT2FN["gelu_new" if kind == "gelu_tanh" else kind]
+    expected = curve(torch.from_numpy(gate).double()).numpy()
+    assert np.allclose(kernels.activate(kind, gate, None), expected, rtol=1e-5, atol=2e-7)
+    assert np.allclose(kernels.activate(kind, up, gate), up * expected, rtol=1e-5, atol=2e-6)
 
 
 @pytest.mark.parametrize(("count", "length", "dim"), [(1, 1, 64), (1, 200, 64), (7, 70, 64), (5, 5, 12), (3, 130, 80)])

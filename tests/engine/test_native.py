@@ -270,7 +270,9 @@ for path in ("scalar", "avx2", "avx512vnni", "neon", "neon-dot"):
         for length in (1, 9, 65, 100):
             kernels.attention(random_floats(1, 4, dim), room[0, :, :length], room[1, :, :length])
     kernels.normalise(random_floats(3, 37), random_floats(37), random_floats(37), 1e-5)
-    kernels.activate("silu", random_floats(3, 37), random_floats(3, 37))
+    for kind in ("silu", "gelu", "gelu_tanh", "relu", "relu2"):
+        kernels.activate(kind, random_floats(3, 37), random_floats(3, 37))
+        kernels.activate(kind, random_floats(3, 1100), None)
 (scratch / "file").write_bytes(bytes(300_000))
 with kernels.open_direct(scratch / "file") as file:
     into = aligned_buffer(200_000)

@@ -6,21 +6,23 @@
 
 enum { TOKENS_AT_ONCE = 64 /* bounds the scratch memory of a long prompt */, MOST_TILES = 64 /* of a run */ };
 
-/* The shape of a model. `rotation` is [positions][cosines, sines of head_dim / 2] for the tokens of the call, NULL where positions are
+/* The shape of a model. `rotation` is [positions][cosines, sines of rotary_dim / 2] for the tokens of the call, NULL where positions are
    learned. Keys and values are float32 [layers][kv_heads][capacity][head_dim]. `ffn`: the most neurons that are worked on at once. `lane_format`:
-   the format of down where a layer's sums come in parts, of the quantised or the plain kind; -1 where none does. */
+   the format of down where a layer's sums come in parts, of the quantised or the plain kind; -1 where none does. `parallel`: the
+   feed-forward sees what the attention sees. */
 typedef struct {
-    int64_t hidden, heads, kv_heads, head_dim, ffn, capacity, lane_format;
+    int64_t hidden, heads, kv_heads, head_dim, ffn, capacity, lane_format, rotary_dim, activation, parallel;
     double epsilon;
 } shape_t;
 
 /* Some of a layer's neurons in memory for good: `down` has their columns, or a row for each with `down_is_neuron_major`. */
 typedef struct {
-    matrix_t up, gate, down; /* gate.data NULL: relu */
+    matrix_t up, gate, down; /* gate.data NULL: up alone is activated */
 } held_t;
 
 typedef struct {
     const float *attention_norm, *attention_norm_bias, *ffn_norm, *ffn_norm_bias;
+    const float *query_norm, *query_norm_bias, *key_norm, *key_norm_bias; /* of each head by itself; NULL where there are none */
     matrix_t query, key, value, output;
     const held_t *held; /* in the order in which they are added up */
     int64_t held_count;
@@ -77,6 +79,7 @@ static void normalise(const float *x, int64_t n, int64_t width, const float *wei
 
 typedef struct {
     const shape_t *shape;
+    const layer_t *layer;
     const float *rotation;
     float *query, *key, *value, *mixed;
     float *keys, *values; /* of this layer */
@@ -92,18 +95,26 @@ static void rotate(float *head, const float *rotation, int64_t dim) {
     }
 }
 
-/* Rotate the queries and keys of tokens and put keys and values into the cache. */
+static void norm_heads(float *heads, int64_t count, const shape_t *s, const float *weight, const float *bias) {
+    norm_job_t job = {heads, weight, bias, heads, s->head_dim, s->epsilon};
+    if (weight) norm_piece(&job, 0, count);
+}
+
+/* Norm and rotate the queries and keys of tokens, and put keys and values into the cache. */
 static void store_piece(void *context, int64_t first, int64_t last) {
     attention_job_t *job = context;
     const shape_t *s = job->shape;
+    const layer_t *layer = job->layer;
     size_t bytes = (size_t)s->head_dim * sizeof(float);
     for (int64_t t = first; t < last; t++) {
-        const float *rotation = job->rotation ? job->rotation + t * s->head_dim : NULL;
-        for (int64_t h = 0; rotation && h < s->heads; h++) rotate(job->query + (t * s->heads + h) * s->head_dim, rotation, s->head_dim);
+        const float *rotation = job->rotation ? job->rotation + t * s->rotary_dim : NULL;
+        norm_heads(job->query + t * s->heads * s->head_dim, s->heads, s, layer->query_norm, layer->query_norm_bias);
+        norm_heads(job->key + t * s->kv_heads * s->head_dim, s->kv_heads, s, layer->key_norm, layer->key_norm_bias);
+        for (int64_t h = 0; rotation && h < s->heads; h++) rotate(job->query + (t * s->heads + h) * s->head_dim, rotation, s->rotary_dim);
         for (int64_t h = 0; h < s->kv_heads; h++) {
             float *key = job->key + (t * s->kv_heads + h) * s->head_dim;
             int64_t place = (h * s->capacity + job->first + t) * s->head_dim;
-            if (rotation) rotate(key, rotation, s->head_dim);
+            if (rotation) rotate(key, rotation, s->rotary_dim);
             memcpy(job->keys + place, key, bytes);
             memcpy(job->values + place, job->value + (t * s->kv_heads + h) * s->head_dim, bytes);
         }
@@ -145,7 +156,7 @@ static int attention_block(const shape_t *s, const layer_t *layer, float *x, int
     int64_t wide = s->heads * s->head_dim, narrow = s->kv_heads * s->head_dim;
     float *normed = scratch, *out = normed + n * s->hidden, *query = out + n * s->hidden, *mixed = query + n * wide;
     float *key = mixed + n * wide, *value = key + n * narrow;
-    attention_job_t job = {s, rotation, query, key, value, mixed, keys, values, first};
+    attention_job_t job = {s, layer, rotation, query, key, value, mixed, keys, values, first};
     product_t inputs[] = {{&layer->query, query, wide, NULL}, {&layer->key, key, narrow, NULL}, {&layer->value, value, narrow, NULL}};
     product_t output = {&layer->output, out, s->hidden, NULL};
     normalise(x, n, s->hidden, layer->attention_norm, layer->attention_norm_bias, s->epsilon, normed);
@@ -158,19 +169,41 @@ static int attention_block(const shape_t *s, const layer_t *layer, float *x, int
     return failed;
 }
 
+/* The order is that of ACTIVATIONS in library.py. */
+enum { SILU, GELU, GELU_TANH, RELU, RELU2, ACTIVATIONS };
+
 typedef struct {
     float *up;
-    const float *gate;
-    int64_t width;
+    const float *gate; /* NULL: up alone is activated */
+    int64_t kind;
 } activation_job_t;
+
+static float activated(int64_t kind, float x) {
+    float positive = x < 0 ? 0 : x;
+    switch (kind) {
+    case SILU: return x / (1.0f + expf(-x));
+    case GELU: return 0.5f * x * (1.0f + erff(x * 0.70710678f));
+    case GELU_TANH: return 0.5f * x * (1.0f + tanhf(0.79788456f * (x + 0.044715f * (x * x * x))));
+    case RELU: return positive;
+    default: return positive * positive;
+    }
+}
 
 static void activate_piece(void *context, int64_t first, int64_t last) {
     activation_job_t *job = context;
-    float *up = job->up + first * job->width;
-    int64_t count = (last - first) * job->width;
-    if (job->gate) fk_kernels()->silu(up, job->gate + first * job->width, count);
+    float *up = job->up;
+    const float *gate = job->gate;
+    if (gate && job->kind == SILU) fk_kernels()->silu(up + first, gate + first, last - first);
+    else if (gate)
+        for (int64_t i = first; i < last; i++) up[i] *= activated(job->kind, gate[i]);
     else
-        for (int64_t i = 0; i < count; i++) up[i] = up[i] < 0 ? 0 : up[i];
+        for (int64_t i = first; i < last; i++) up[i] = activated(job->kind, up[i]);
+}
+
+/* up [n][width] = up * f(gate), or f(up). Curves that cost tens of nanoseconds a neuron are shared out within a token. */
+static void activate(float *up, const float *gate, int64_t kind, int64_t n, int64_t width) {
+    activation_job_t job = {up, gate, kind};
+    fk_pool_run(activate_piece, &job, n * width, kind == GELU || kind == GELU_TANH ? 1024 : width);
 }
 
 /* What a layer's neurons add to tokens, summed up part by part in the order of the neurons. */
@@ -205,8 +238,7 @@ static int add_neurons(const feed_t *feed, const matrix_t *ins, int64_t tiles, i
         }
         failed = fk_products(inputs, tiles * (1 + gated), feed->normed + t * s->hidden, n, s->hidden);
         if (failed) break;
-        activation_job_t job = {up, gate, neurons};
-        fk_pool_run(activate_piece, &job, n, 1);
+        activate(up, gate, s->activation, n, neurons);
         float *out = feed->out + t * s->hidden;
         product_t product = {down, out, s->hidden, NULL};
         if (feed->layer->down_is_neuron_major) failed = fk_row_sums(down, up, n, neurons, NULL, out, s->hidden);
@@ -259,12 +291,13 @@ static void finish_lanes(const feed_t *feed, int64_t format) {
         fk_finish_product((int)format, lanes_of(feed, format, t), hidden, block_of(feed->n, t), feed->out + t * hidden);
 }
 
-/* x [n][hidden] += feed-forward. One group of neurons that is all the layer has needs no lanes. */
-static int feed_forward(const shape_t *s, const layer_t *layer, int64_t number, float *x, feed_t *feed, stream_t *stream, int64_t lane_floats) {
+/* x [n][hidden] += feed-forward of `from`. One group of neurons that is all the layer has needs no lanes. */
+static int feed_forward(const shape_t *s, const layer_t *layer, int64_t number, float *x, const float *from, feed_t *feed, stream_t *stream,
+                        int64_t lane_floats) {
     int streamed = stream && fk_stream_next(stream, number), whole = !streamed && layer->held_count == 1, failed = FK_OK;
     int64_t n = feed->n, format = s->lane_format;
     feed->layer = layer;
-    normalise(x, n, s->hidden, layer->ffn_norm, layer->ffn_norm_bias, s->epsilon, (float *)feed->normed);
+    normalise(from, n, s->hidden, layer->ffn_norm, layer->ffn_norm_bias, s->epsilon, (float *)feed->normed);
     if (layer->down_is_neuron_major) memset(feed->out, 0, (size_t)(n * s->hidden) * sizeof(float));
     else if (!whole) memset(feed->lanes, 0, (size_t)lane_floats * sizeof(float));
     for (int64_t i = 0; i < layer->held_count && !failed; i++) {
@@ -283,21 +316,25 @@ static int feed_forward(const shape_t *s, const layer_t *layer, int64_t number, 
 FK_EXPORT int fk_layers(const shape_t *shape, const layer_t *layers, int64_t count, float *x, int64_t n, const float *rotation, int64_t first,
                         float *keys, float *values, stream_t *stream) {
     if (n < 0 || first < 0 || first + n > shape->capacity) return FK_BAD_ARGUMENT;
+    if (shape->activation < 0 || shape->activation >= ACTIVATIONS || shape->rotary_dim > shape->head_dim) return FK_BAD_ARGUMENT;
     if (n == 0) return FK_OK;
     int64_t cache_layer = shape->kv_heads * shape->capacity * shape->head_dim, block = block_of(n, 0), failed = FK_OK;
     int64_t states = 2 * n * shape->hidden, most = block * block_floats(shape);
     int64_t lanes = shape->lane_format < 0 ? 0 : fk_lane_floats((int)shape->lane_format, shape->hidden, n);
     fk_call_lock();
-    float *scratch = fk_scratch(SCRATCH_TOKEN, (size_t)(states + most + lanes) * sizeof(float));
+    int64_t kept = shape->parallel ? n * shape->hidden : 0;
+    float *scratch = fk_scratch(SCRATCH_TOKEN, (size_t)(states + most + lanes + kept) * sizeof(float));
     feed_t feed = {.shape = shape, .n = n, .normed = scratch, .out = scratch + n * shape->hidden};
     feed.neurons = scratch + states;
     feed.lanes = feed.neurons + most;
+    float *before = shape->parallel ? feed.lanes + lanes : x;
     if (!scratch) failed = FK_NO_MEMORY;
     for (int64_t l = 0; l < count && !failed; l++) {
+        if (shape->parallel) memcpy(before, x, (size_t)kept * sizeof(float));
         for (int64_t t = 0; t < n && !failed; t += TOKENS_AT_ONCE)
-            failed = attention_block(shape, &layers[l], x + t * shape->hidden, block_of(n, t), rotation ? rotation + t * shape->head_dim : NULL,
+            failed = attention_block(shape, &layers[l], x + t * shape->hidden, block_of(n, t), rotation ? rotation + t * shape->rotary_dim : NULL,
                                      first + t, keys + l * cache_layer, values + l * cache_layer, scratch);
-        if (!failed) failed = feed_forward(shape, &layers[l], l, x, &feed, stream, lanes);
+        if (!failed) failed = feed_forward(shape, &layers[l], l, x, before, &feed, stream, lanes);
     }
     fk_call_unlock();
     return (int)failed;
@@ -325,11 +362,12 @@ FK_EXPORT int fk_attention(const float *query, int64_t n, int64_t heads, int64_t
     return FK_OK;
 }
 
-/* up [n][width] = up * silu(gate) */
-FK_EXPORT int fk_silu(float *up, const float *gate, int64_t n, int64_t width) {
-    activation_job_t job = {up, gate, width};
+/* up [n][width] = up * f(gate), or f(up) where gate is NULL. */
+FK_EXPORT int fk_activate(float *up, const float *gate, int64_t kind, int64_t n, int64_t width) {
+    if (kind < 0 || kind >= ACTIVATIONS) return FK_BAD_ARGUMENT;
+    if (n <= 0 || width <= 0) return FK_OK;
     fk_call_lock();
-    fk_pool_run(activate_piece, &job, n, 1);
+    activate(up, gate, kind, n, width);
     fk_call_unlock();
     return FK_OK;
 }
