@@ -31,6 +31,7 @@ def make_decoder(pack: Path, pinned_share: float = 1.0, prefer: str = "native") 
 def logits_of(decoder: Decoder, pieces: list[list[int]]) -> np.ndarray:
     cache = KVCache(decoder.config, 64)
     rows = [decoder.logits(decoder.forward(piece, cache)) for piece in pieces]
+    decoder.close()
     decoder.feed_forward.close()
     return np.concatenate(rows)
 
