@@ -11,6 +11,8 @@ from engine.flash import BundleFile, BundleStream, ReadCounts, Run, cold_runs
 from engine.formats import Bytes, Floats
 from engine.kernels import Kernels, aligned_buffer
 from engine.manifest import LayerLayout, Part
+from engine.native.library import Native
+from engine.native.stream import NativeStream
 from engine.weights import ResidentWeights
 
 
@@ -147,8 +149,15 @@ class StreamedFeedForward:
         self.pinned = [load_neurons(file, number, tiles, self.up_biases[number]) for number, tiles in enumerate(pinned)]
         self.runs = cold_runs(file.layers, pinned, run_bytes)
         self.depth = depth
-        self._stream: BundleStream | None = None
+        self._stream: BundleStream | NativeStream | None = None
         file.counts = ReadCounts()
+
+    def native_stream(self, kernels: Native) -> NativeStream | None:
+        """The stream of this object's runs for calls of many layers; None where nothing is streamed. Instead of calls layer by layer."""
+        if not self.runs:
+            return None
+        self._stream = NativeStream(kernels, self.file, self.runs, self.depth)
+        return self._stream
 
     def __call__(self, layer: int, x: Floats) -> Floats:
         """See `FeedForward`."""
@@ -156,7 +165,9 @@ class StreamedFeedForward:
         if (pinned := self.pinned[layer]) is not None:
             total.add(pinned)
         if self.runs:
-            self._stream = self._stream or BundleStream(self.file, self.runs, self.depth)
+            if self._stream is None:
+                self._stream = BundleStream(self.file, self.runs, self.depth)
+            assert isinstance(self._stream, BundleStream)
             for run, tiles in self._stream.layer(layer):
                 for neurons in neurons_of_run(self.file.layers[layer], run, tiles, self.up_biases[layer]):
                     total.add(neurons)

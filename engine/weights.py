@@ -23,6 +23,13 @@ READ_BYTES = 1 << 20
 _CHECKED_BYTES = 4 << 20
 
 
+def read_span(kernels: Kernels, path: Path, offset: int, into: Bytes) -> None:
+    """Fill `into` from the file, in pieces that are read at the same time."""
+    starts = np.arange(0, into.size, READ_BYTES, dtype=np.int64)
+    with kernels.open_direct(path) as file:
+        kernels.read_batch(file, starts + offset, np.minimum(READ_BYTES, into.size - starts), into, starts)
+
+
 class ResidentWeights:
     """Attention, norms, embeddings and head. `matrix` gives rows in their block format, `vector` float32."""
 

@@ -73,13 +73,8 @@ class LayerStack:
         self._held: list[np.ndarray[tuple[int, ...], np.dtype[np.generic]]] = []  # what the pointers point to
         self._layers = (_Layer * len(layers))(*[self._layer(number, layer) for number, layer in enumerate(layers)])
         runs, file = feed_forward.runs, feed_forward.file
-        self._stream = NativeStream(kernels, file, runs, feed_forward.depth) if runs else None
+        self._stream = feed_forward.native_stream(kernels)
         self._lane_format = NATIVE_FORMATS[file.layers[0].part("down").format] if runs and file.layers[0].axis == "output" else -1
-
-    def close(self) -> None:
-        """Stop reading ahead."""
-        if self._stream is not None:
-            self._stream.close()
 
     def forward(self, x: Floats, cache: KVCache, frequencies: Floats | None) -> Floats:
         """x [n, hidden], embedded tokens behind those in `cache`, through every layer -> [n, hidden], not yet normed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import weakref
 from collections.abc import Sequence
 from ctypes import Structure, c_int, c_int64, c_void_p
 
@@ -55,6 +56,8 @@ class NativeStream:
         self.handle: int | None = self._library.fk_stream_open(native, len(runs), most, depth, PIECE_BYTES, READERS)
         if not self.handle:
             raise MemoryError(f"no memory for {depth} buffers of {most} bytes, or no threads to fill them")
+        # threads of the library read what this object points to: they end before it does
+        self._end = weakref.finalize(self, self._library.fk_stream_close, self.handle)
 
     def _native(self, run: Run) -> _Run:
         file = self._file.file
@@ -85,9 +88,8 @@ class NativeStream:
 
     def close(self) -> None:
         """Stop reading ahead; before the file is closed. Closing twice is harmless."""
-        if self.handle:
-            self._library.fk_stream_close(self.handle)
-            self.handle = None
+        self._end()
+        self.handle = None
 
 
 def _form(layout: LayerLayout) -> _Form:
