@@ -91,11 +91,6 @@ class Decoder:
             key_norm=self._norm(stem + "key_norm") if self.config.head_norm else None,
         )
 
-    def close(self) -> None:
-        """Stop reading ahead."""
-        if self._whole is not None:
-            self._whole.close()
-
     def forward(self, tokens: list[int], cache: KVCache) -> Floats:
         """Run `tokens` behind those in `cache`, which then holds them too; returns the last hidden states [n, hidden], normed."""
         first = len(cache.tokens)
