@@ -68,7 +68,6 @@ class Session:
 
     def close(self) -> None:
         """Stop reading ahead and close the files."""
-        self._decoder.close()
         self._feed_forward.close()
         self._weights.close()
 
