@@ -2,15 +2,17 @@
 
     python -m benchmarks.gates [--data ../shared/data]
 
-Questions come from the structure of the development documents. Each is changed in its number, code, unit or polarity; a gate must
-refuse the changed question for the original one, with the original's own passage as evidence. Paraphrases are the hand-written ones
-beside the nearest question of the section that they ask about, and questions turned by wording templates that keep their meaning.
+Questions come from the structure of the development documents. Each is changed in its number, code, unit or polarity where it has one, in
+its component (the last thing it names, for one that another question names), and by phrases that are put to the original and the changed
+question alike: negation, quantifier, before and after, model. A gate must refuse the changed question for the original one, with the
+original's own passage as evidence. Paraphrases are questions turned by wording templates that keep their meaning.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,7 +26,7 @@ from kb.readers.limits import ReaderLimits
 from kb.readers.markdown import read_markdown
 from surrogates import gates, structure
 from surrogates.lookalikes import look_alikes
-from surrogates.wording import Rarity
+from surrogates.wording import Rarity, content, stem
 
 HERE = Path(__file__).resolve().parent
 FOLDERS = ("klipper_docs", "grbl_docs", "marlin_docs", "phone_manual_qa")
@@ -36,6 +38,23 @@ TURNS = (
     ("What does ", "I would like to know what "),
     ("What should I do if ", "What must be done when "),
 )
+
+
+# kind, what is put to the end of the original, what to the end of the changed question
+TAILS = (
+    ("quantifier", "of at least one unit", "of at most one unit"),
+    ("quantifier", "for more than 5 minutes", "for less than 5 minutes"),
+    ("quantifier", "in winter", "only in winter"),
+    ("order", "before the first start", "after the first start"),
+    ("order", "until it is warm", "after it is warm"),
+    ("model", "of the Mark II", "of the Mark III"),
+    ("model", "on the X axis", "on the Y axis"),
+    ("model", "of type B", "of type C"),
+    ("negation", "with a cover", "without a cover"),
+    ("unit", "at 5 bar", "at 5 psi"),
+    ("unit", "within 20 seconds", "within 20 minutes"),
+)
+DENIED = (("How do I ", "How do I not "), ("What is ", "What is not "), ("What are ", "What are not "), ("What does ", "What doesn't "))
 
 
 @dataclass(frozen=True)
@@ -50,7 +69,9 @@ def main() -> None:
     """Print a table of false hits by kind and of paraphrases lost by gate, then one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data")
-    folders = [parser.parse_args().data / name for name in FOLDERS]
+    parser.add_argument("--show", action="store_true", help="list every false hit")
+    chosen = parser.parse_args()
+    folders = [chosen.data / name for name in FOLDERS]
     documents = [list(passages(file)) for folder in folders for file in sorted(folder.rglob("*")) if file.suffix in (".md", ".csv")]
     rarity = Rarity.of(f"{' '.join(passage.heading)} {passage.text}" for document in documents for passage in document)
     known = [entry for document in documents for entry in questions(document)]
@@ -59,6 +80,8 @@ def main() -> None:
     print(f"{len(known)} questions from {len(documents)} documents\nlook-alikes:")
     for kind in asked:
         print(f"  {kind:10s} {asked[kind]:6d} pairs, {len(hits[kind])} false hits {hits[kind][:3]}")
+    if chosen.show:
+        print("\n".join(f"    {kind}: {hit}" for kind, found in hits.items() for hit in found))
     print(f"turned wordings: {turned}, lost {sum(lost.values())} {dict(lost)}")
     result = {"pairs": dict(asked), "false_hits": {kind: len(found) for kind, found in hits.items()}, "turned": turned, "lost": dict(lost)}
     print(json.dumps(result))
@@ -83,12 +106,36 @@ def false_hits(known: list[Known], rarity: Rarity) -> tuple[Counter[str], dict[s
     """Look-alikes by kind, and those that no gate refused."""
     asked: Counter[str] = Counter()
     hits: dict[str, list[str]] = defaultdict(list)
-    for entry in known:
-        for other in look_alikes(entry.question):
-            asked[other.kind] += 1
-            if gates.refusal(other.text, entry.question, entry.evidence, rarity) is None:
-                hits[other.kind].append(f"{entry.question} / {other.text}")
+    for kind, original, changed, evidence in changed_questions(known, rarity):
+        asked[kind] += 1
+        if gates.refusal(changed, original, f"{original}\n{evidence}", rarity) is None:
+            hits[kind].append(f"{original} / {changed}")
     return asked, hits
+
+
+def changed_questions(known: list[Known], rarity: Rarity) -> Iterator[tuple[str, str, str, str]]:
+    """(kind, original, changed, evidence) for every question that can be changed so."""
+    lasts = [last_named(entry.question) for entry in known]
+    for place, entry in enumerate(known):
+        text = entry.question
+        for other in look_alikes(text):
+            yield other.kind, text, other.text, entry.evidence
+        for before, after in DENIED:
+            if text.startswith(before):
+                yield "negation", text, after + text.removeprefix(before), entry.evidence
+        kind, tail, changed_tail = TAILS[place % len(TAILS)]
+        if text.endswith("?"):
+            yield kind, f"{text[:-1]} {tail}?", f"{text[:-1]} {changed_tail}?", entry.evidence
+        stranger = lasts[(place * 7 + 3) % len(known)]
+        own = lasts[place]
+        if own and stranger and rarity.knows(stem(stranger)) and not content(stranger) & content(f"{text}\n{entry.evidence}"):
+            yield "component", text, text.replace(own, stranger), entry.evidence
+
+
+def last_named(question: str) -> str:
+    """The last word of a question that names something; empty if none does."""
+    named = [word for word in re.findall(r"(?<![\w/-])[a-z]{3,}(?![\w/-])", question) if content(word)]
+    return named[-1] if named else ""
 
 
 def lost_paraphrases(known: list[Known], rarity: Rarity) -> tuple[int, Counter[str]]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
 
 from surrogates.opposites import polarity_agrees
 from surrogates.quantities import signature
@@ -20,7 +22,23 @@ _NAMES_NOTHING = """setup set open check show view see use access manage configu
 go look allow enable turn switch option feature another done reason kind sort particular example case again instead already currently
 happened happening really correctly exactly usually normally properly simply certain various necessary important sign newest best good"""
 _NEGATIONS = frozenset({"not", "no", "never", "neither", "nor", "cannot", "none", "nothing", "without"})
-_QUANTIFIERS = {"only": "only", "except": "except", "unless": "unless", "at least": "at least", "at most": "at most", "up to": "at most"}
+# "can't" without its apostrophe, as people type it
+_UNMARKED = frozenset("cant wont dont doesnt didnt isnt arent wasnt hasnt havent couldnt shouldnt wouldnt".split())  # noqa: SIM905
+# "it fails" says what "it does not work" says
+_FAILURES = frozenset("fail fails failed failing unable impossible refuses refused".split())  # noqa: SIM905
+_QUANTIFIERS = {
+    "only": "only", "except": "except", "unless": "unless", "exactly": "exactly", "neither": "neither", "half": "half", "twice": "twice",
+    "at least": "at least", "no less than": "at least", "not less than": "at least", "no fewer than": "at least",
+    "at most": "at most", "up to": "at most", "no more than": "at most", "not more than": "at most",
+    "more than": "more than", "over": "more than", "greater than": "more than", "higher than": "more than", "longer than": "more than",
+    "less than": "less than", "under": "less than", "fewer than": "less than", "lower than": "less than", "shorter than": "less than",
+}  # fmt: skip
+# these bound a number, elsewhere they are places: "over 40 bar", "over the belt"
+_BEFORE_NUMBERS = frozenset({"over", "under", "up to", "half", "twice"})
+# letters that name one of several: the X axis, type B, Mark II; "a" and "i" are words
+_DESIGNATORS = frozenset("bcdefghjklmnopqrstuvwxyz") | frozenset("ii iii iv vi vii viii ix xi xii".split())  # noqa: SIM905
+_LATIN = re.compile(r"\b(?:e\.\s?g|i\.\s?e)\b\.?", re.IGNORECASE)
+_MEASURED = re.compile(r"\d\s?[A-Za-zµΩ°]{1,4}(?:/[a-z]{1,3})?\b")
 _SECOND_QUESTION = re.compile(
     r"\?\s*\S.*\?|;\s*\w+"
     r"|[,;]?\s+(?:and|or)\s+(?:also\s+)?(?:what|how|where|when|why|which|who|whose|is|are|does|do|can|should|will)\b",
@@ -68,6 +86,7 @@ def refusal(question: str, matched: str, evidence: str, rarity: Rarity, settings
 def _verdicts(question: str, matched: str, evidence: str, rarity: Rarity, settings: GateSettings) -> Iterator[tuple[str, bool]]:
     yield "numbers", numbers_agree(question, matched)
     yield "codes", codes_agree(question, matched)
+    yield "letters", letters_agree(question, matched)
     yield "negation", negation_agrees(question, matched)
     yield "polarity", polarity_agrees(question, matched, evidence)
     yield "quantifier", quantifiers_agree(question, matched)
@@ -87,9 +106,20 @@ def codes_agree(question: str, matched: str) -> bool:
     return signature(question).codes == signature(matched).codes
 
 
+def letters_agree(question: str, matched: str) -> bool:
+    """Both name the same letter where letters tell things apart: the X axis is not the Y axis, Mark II is not Mark III.
+
+    A bank question that names several ("X, Y and Z") covers each; "e-stop" and "estop" are one.
+    """
+    asked, known = _letters(question), _letters(matched)
+    asked, known = asked - _spelled_together(asked, question, matched), known - _spelled_together(known, matched, question)
+    return asked == known or (bool(asked) and asked < known <= _listed(matched))
+
+
 def negation_agrees(question: str, matched: str) -> bool:
-    """Both deny or neither does."""
-    return _is_negated(question) == _is_negated(matched)
+    """Both deny or neither does; what fails is what does not work."""
+    asked, known = _denials(question), _denials(matched)
+    return asked == known or {asked, known} == {(1, False), (0, True)}
 
 
 def quantifiers_agree(question: str, matched: str) -> bool:
@@ -127,16 +157,41 @@ def names_same_component(question: str, matched: str, evidence: str, rarity: Rar
     return not elsewhere and 1.0 - rarity.share(asked, here) <= settings.unexplained_share
 
 
+def _listed(text: str) -> frozenset[str]:
+    """Letters that stand beside another one: "X, Y and Z"."""
+    said = [word for word in words(text) if word not in ("and", "or")]
+    return frozenset(letter for pair in pairwise(said) if _DESIGNATORS.issuperset(pair) for letter in pair)
+
+
+def _spelled_together(letters: frozenset[str], text: str, other: str) -> frozenset[str]:
+    said, elsewhere = words(text), frozenset(words(other))
+    return frozenset(one for one, following in pairwise(said) if one in letters and one + following in elsewhere)
+
+
 def _names_something(before: str) -> bool:
     """Whether a noun may stand in `before`; its last word does not count, being the verb that the pronoun belongs to."""
     said = before.split()
     return bool(content(" ".join(said[:-1])) or signature(before).codes)
 
 
-def _is_negated(text: str) -> bool:
-    return any(word in _NEGATIONS or word.endswith("n't") for word in words(text))
+def _denials(text: str) -> tuple[int, bool]:
+    """How often it denies in words, and whether it speaks of failing."""
+    said = words(text)
+    return sum(word in _NEGATIONS or word in _UNMARKED or word.endswith("n't") for word in said), not _FAILURES.isdisjoint(said)
 
 
+@lru_cache(maxsize=4096)
 def _quantifiers(text: str) -> frozenset[str]:
-    spaced = f" {' '.join(words(text))} "
-    return frozenset(meaning for phrase, meaning in _QUANTIFIERS.items() if f" {phrase} " in spaced)
+    rest, found = f" {' '.join(words(text))} ", set()
+    for phrase in sorted(_QUANTIFIERS, key=len, reverse=True):
+        follows = r"(?=\d)" if phrase in _BEFORE_NUMBERS else ""
+        rest, times = re.subn(rf" {phrase} {follows}", " ", rest)
+        found |= {_QUANTIFIERS[phrase]} if times else set()
+    return frozenset(found)
+
+
+@lru_cache(maxsize=4096)
+def _letters(text: str) -> frozenset[str]:
+    """Standing letters and Roman numbers that name one of several, without units ("5 V") and what an apostrophe leaves."""
+    bare = _MEASURED.sub(" ", _LATIN.sub(" ", text.replace("'", "").replace("\u2019", "")))
+    return _DESIGNATORS.intersection(words(bare))
