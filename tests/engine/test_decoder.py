@@ -31,7 +31,6 @@ def make_decoder(pack: Path, pinned_share: float = 1.0, prefer: str = "native") 
 def logits_of(decoder: Decoder, pieces: list[list[int]]) -> np.ndarray:
     cache = KVCache(decoder.config, 64)
     rows = [decoder.logits(decoder.forward(piece, cache)) for piece in pieces]
-    decoder.close()
     decoder.feed_forward.close()
     return np.concatenate(rows)
 
@@ -77,7 +76,6 @@ def test_streamed_layers_give_the_same_logits_as_resident_ones(kind: str, share:
 def test_one_native_call_gives_the_bits_of_its_steps(kind: str, packed: Callable[..., Path]) -> None:
     whole = logits_of(make_decoder(packed(kind), 0.5), [TOKENS, [5], [6]])
     steps = make_decoder(packed(kind), 0.5)
-    steps.close()
     steps._whole = None
     assert np.array_equal(whole, logits_of(steps, [TOKENS, [5], [6]]))
 
