@@ -23,10 +23,10 @@ from engine.memory import peak_resident_bytes, resident_bytes
 from engine.plan import RUN_BYTES, STREAM_DEPTH, Plan, model_of, plan_model
 from engine.request import Generation, Mode, Request
 from engine.sample import Sampler
+from engine.sparse import WindowedFeedForward
 from engine.stops import StopStrings
 from engine.tokenizer import TextStream, Tokenizer
 from engine.weights import ResidentWeights
-from engine.window import WindowedFeedForward
 
 OnText = Callable[[str], None]
 ShouldStop = Callable[[], bool]

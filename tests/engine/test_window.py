@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -9,76 +11,193 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import kernels as kernel_library
-from engine import manifest
-from engine.decoder import Decoder
+from engine import manifest, tensors
+from engine.errors import CorruptPack, EngineError
 from engine.flash import BundleFile
-from engine.kv import KVCache
-from engine.manifest import LayerLayout, Part
 from engine.weights import ResidentWeights
-from engine.window import NeuronWindow, WindowedFeedForward
-from tests.engine.test_decoder import TOKENS, logits_of, make_decoder
+from engine.window import Window, WindowShape, make_window
 
-NEURONS = 40
-LAYOUT = LayerLayout(NEURONS, 1, 1024, (Part("up", "f32", 0, 1, 16), Part("down", "f32", 512, 1, 16)), "neuron", 0)
-
-
-@settings(deadline=None)
-@given(
-    slots=st.integers(1, NEURONS),
-    passes=st.lists(st.sets(st.integers(0, NEURONS - 1), max_size=NEURONS), max_size=30),
-)
-def test_the_window_holds_what_fired_last_in_one_block_and_never_more_than_its_slots(slots: int, passes: list[set[int]]) -> None:
-    window = NeuronWindow(LAYOUT, slots)
-    for now, wanted in enumerate(passes, start=1):
-        firing = np.array(sorted(wanted), np.int64)[:slots]
-        missing = window.missing(firing)
-        window.touch(firing, now)
-        window.append(missing)[:] = (missing % 256).astype(np.uint8)[:, None]  # each column says whose it is
-        held = window.neurons[: window.used]
-        assert window.used <= slots
-        assert len(set(held.tolist())) == window.used
-        assert set(firing.tolist()) <= set(held.tolist())
-        assert np.array_equal(window.columns[: window.used, 0], held % 256)
-        assert len(window.missing(firing)) == 0
+NEURONS = 192
+Prefer = Literal["native", "twin"]
 
 
-def test_a_window_refuses_more_neurons_than_it_has_slots() -> None:
-    with pytest.raises(ValueError, match="do not fit"):
-        NeuronWindow(LAYOUT, 3).append(np.arange(4))
-
-
-def test_the_longest_silent_neurons_are_forgotten_first() -> None:
-    window = NeuronWindow(LAYOUT, 3)
-    for now, neuron in enumerate([5, 6, 7, 5, 8], start=1):
-        firing = np.array([neuron])
-        missing = window.missing(firing)
-        window.touch(firing, now)
-        window.append(missing)
-    assert sorted(window.neurons[:3].tolist()) == [5, 7, 8]
-
-
-def windowed(pack: Path, slots: int) -> Decoder:
-    found, kernels = manifest.load(pack), kernel_library.load()
+def opened(pack: Path, prefer: Prefer = "native") -> tuple[BundleFile, ResidentWeights, kernel_library.Kernels]:
+    found, kernels = manifest.load(pack), kernel_library.load(prefer)
     weights = ResidentWeights(pack, found, kernels)
     file = BundleFile(pack, found, [weights.checksums(number) for number in range(found.config.layers)], kernels)
-    return Decoder(found.config, weights, WindowedFeedForward(file, weights, kernels, slots, 1 << 14), kernels)
+    return file, weights, kernels
 
 
-@pytest.mark.parametrize("slots", [4, 100, 192])
-@pytest.mark.parametrize("format", ["f16", "q8"])
-def test_a_windowed_model_gives_the_logits_of_the_resident_one(slots: int, format: str, packed: Callable[..., Path]) -> None:
-    pieces = [TOKENS, *([token] for token in TOKENS[:8])]
-    resident = logits_of(make_decoder(packed("opt", format == "f16", format)), pieces)
-    found = logits_of(windowed(packed("opt", format == "f16", format), slots), pieces)
-    assert np.abs(resident - found).max() < (1e-4 if format == "f16" else 0.05)
+def window_of(pack: Path, shape: WindowShape, prefer: Prefer = "native", layer: int = 1) -> tuple[Window, BundleFile]:
+    file, weights, kernels = opened(pack, prefer)
+    return make_window(file, layer, shape, weights.vector(f"layer.{layer}.up.bias"), kernels), file
 
 
-def test_what_is_in_the_window_is_not_read_again(packed: Callable[..., Path]) -> None:
-    decoder = windowed(packed("opt"), 192)
-    cache = KVCache(decoder.config, 64)
-    decoder.forward(TOKENS[:1], cache)
-    assert decoder.feed_forward.take_counts().reads > 0
-    cache.tokens.clear()
-    decoder.forward(TOKENS[:1], cache)
-    assert decoder.feed_forward.take_counts().reads == 0
-    decoder.feed_forward.close()
+def bundles_of(pack: Path, layer: int = 1) -> np.ndarray:
+    layout = manifest.load(pack).layers[layer]
+    entry = tensors.read_header(pack / manifest.FFN)[f"layer.{layer}.ffn"]
+    return tensors.read_bytes(pack / manifest.FFN, entry)[: layout.size].reshape(layout.neurons, layout.stride)
+
+
+def damaged(pack: Path, folder: Path, layer: int, neuron: int) -> Path:
+    """A copy of the pack with one bit of one bundle flipped."""
+    shutil.copytree(pack, folder)
+    layout = manifest.load(folder).layers[layer]
+    place = tensors.read_header(folder / manifest.FFN)[f"layer.{layer}.ffn"].offset + neuron * layout.stride + 3
+    data = bytearray((folder / manifest.FFN).read_bytes())
+    data[place] ^= 1
+    (folder / manifest.FFN).write_bytes(data)
+    return folder
+
+
+shapes = st.builds(
+    lambda slots, pinned, gap, bundles, halves: WindowShape(
+        slots, min(pinned, slots) if bundles else 0, gap, bundles=bundles, halves=halves and bundles
+    ),
+    st.integers(1, NEURONS + 20),
+    st.integers(0, 60),
+    st.integers(0, 5),
+    st.booleans(),
+    st.booleans(),
+)
+passes = st.lists(st.sets(st.integers(0, NEURONS - 1), max_size=80), max_size=12)
+
+
+@pytest.mark.parametrize("prefer", ["native", "twin"])
+@settings(deadline=None, max_examples=40)
+@given(shape=shapes, wanted=passes)
+def test_a_window_holds_what_was_wanted_last_with_its_own_bytes_and_never_more_than_its_slots(
+    prefer: Prefer, shape: WindowShape, wanted: list[set[int]], packed: Callable[..., Path]
+) -> None:
+    pack = packed("opt")
+    window, file = window_of(pack, shape, prefer)
+    width = window.rows.shape[1]
+    bundles = bundles_of(pack)[:, -width:]
+    for now, neurons in enumerate(wanted, start=1):
+        firing = np.array(sorted(neurons), np.int64)
+        before = window.neurons[: window.used].copy()
+        fits = window.fetch(firing, now)
+        window.wait()
+        held = window.neurons[: window.used]
+        assert window.used <= shape.slots
+        if not fits:
+            assert np.array_equal(held, before)
+            assert len(np.setdiff1d(firing, np.arange(shape.pinned))) > shape.slots - shape.pinned
+            continue
+        known = held[held >= 0]
+        assert len(set(known.tolist())) == len(known)
+        assert set(firing.tolist()) <= set(known.tolist())
+        assert np.array_equal(held[: shape.pinned], np.arange(shape.pinned))
+        assert np.array_equal(window.rows[: window.used][held >= 0], bundles[known])
+    window.close()
+    file.close()
+
+
+@settings(deadline=None, max_examples=30)
+@given(shape=shapes, wanted=passes)
+def test_the_native_window_and_numpys_hold_the_same_neurons_in_the_same_slots(
+    shape: WindowShape, wanted: list[set[int]], packed: Callable[..., Path]
+) -> None:
+    (native, file), (twin, twins_file) = (window_of(packed("opt"), shape, prefer) for prefer in ("native", "twin"))
+    for now, neurons in enumerate(wanted, start=1):
+        firing = np.array(sorted(neurons), np.int64)
+        assert native.fetch(firing, now) == twin.fetch(firing, now)
+        native.wait()
+        twin.wait()
+        assert native.used == twin.used and native.moved == twin.moved
+        assert np.array_equal(native.neurons[: native.used], twin.neurons[: twin.used])
+    assert file.counts.bytes == twins_file.counts.bytes
+    native.close()
+    file.close()
+    twins_file.close()
+
+
+@pytest.mark.parametrize("prefer", ["native", "twin"])
+def test_what_lies_between_two_wanted_neurons_comes_with_them_in_one_read(prefer: Prefer, packed: Callable[..., Path]) -> None:
+    window, file = window_of(packed("opt"), WindowShape(40, gap=3), prefer)
+    window.fetch(np.array([10, 11, 14, 19]), 1)
+    window.wait()
+    assert window.neurons[: window.used].tolist() == [10, 11, 12, 13, 14, 19]
+    assert file.counts.reads == 2 and file.counts.bytes == 6 * file.layers[1].stride
+    window.close()
+    file.close()
+
+
+@pytest.mark.parametrize("prefer", ["native", "twin"])
+def test_the_longest_unwanted_neurons_are_forgotten_first(prefer: Prefer, packed: Callable[..., Path]) -> None:
+    window, file = window_of(packed("opt"), WindowShape(4, pinned=1), prefer)
+    for now, neuron in enumerate([5, 6, 7, 5, 8], start=1):
+        window.fetch(np.array([neuron]), now)
+        window.wait()
+    assert sorted(window.neurons[:4].tolist()) == [0, 5, 7, 8]
+    window.close()
+    file.close()
+
+
+def test_halves_read_apart_bring_the_same_bytes_in_twice_the_reads(packed: Callable[..., Path]) -> None:
+    wanted, rows, reads = np.array([3, 4, 9]), [], []
+    for halves in (False, True):
+        window, file = window_of(packed("opt"), WindowShape(8, halves=halves))
+        window.fetch(wanted, 1)
+        window.wait()
+        rows.append(window.rows[:3].copy())
+        reads.append(file.counts.reads)
+        window.close()
+        file.close()
+    assert np.array_equal(*rows) and reads == [2, 6]
+
+
+@pytest.mark.parametrize("prefer", ["native", "twin"])
+def test_a_flipped_bit_is_found_when_its_neuron_is_first_read_and_the_window_stays_whole(
+    prefer: Prefer, packed: Callable[..., Path], tmp_path: Path
+) -> None:
+    window, file = window_of(damaged(packed("opt"), tmp_path / "bad.pack", 1, 20), WindowShape(30), prefer)
+    window.fetch(np.arange(10), 1)
+    window.wait()
+    with pytest.raises(CorruptPack, match="tile 20 of layer 1"):
+        window.fetch(np.arange(15, 25), 2)
+        window.wait()
+    assert window.neurons[: window.used].tolist() == list(range(10))
+    assert window.fetch(np.arange(12), 3)
+    window.wait()
+    assert sorted(window.neurons[: window.used].tolist()) == list(range(12))
+    window.close()
+    file.close()
+
+
+@pytest.mark.parametrize("prefer", ["native", "twin"])
+def test_a_file_that_became_shorter_is_an_error_and_not_old_bytes(prefer: Prefer, packed: Callable[..., Path], tmp_path: Path) -> None:
+    shutil.copytree(packed("opt"), tmp_path / "cut.pack")
+    window, file = window_of(tmp_path / "cut.pack", WindowShape(30), prefer, layer=2)
+    with (tmp_path / "cut.pack" / manifest.FFN).open("rb+") as short:
+        short.truncate(file.offset(2) + 4 * file.layers[2].stride)
+    with pytest.raises(EngineError):
+        window.fetch(np.arange(10), 1)
+        window.wait()
+    assert window.used == 0
+    window.close()
+    file.close()
+
+
+@pytest.mark.parametrize("format", ["f16", "q8", "q4"])
+def test_the_native_window_computes_what_numpy_does(format: str, packed: Callable[..., Path]) -> None:
+    pack, wanted = packed("opt", format == "f16", format), np.arange(0, NEURONS, 11)
+    x = np.random.default_rng(0).standard_normal(64).astype(np.float32)
+    sums = []
+    for prefer in ("native", "twin"):
+        window, file = window_of(pack, WindowShape(20), prefer)
+        out = np.zeros(64, np.float32)
+        window.fetch(wanted, 1)
+        window.wait()
+        window.apply(wanted, x, out)
+        sums.append(out)
+        window.close()
+        file.close()
+    assert np.abs(sums[0]).max() > 0.01
+    assert np.abs(sums[0] - sums[1]).max() <= 1e-4 * np.abs(sums[1]).max()
+
+
+@pytest.mark.parametrize("values", [{"slots": 0}, {"slots": 4, "pinned": 5}, {"slots": 4, "gap": -1}])
+def test_a_window_that_cannot_be_is_refused(values: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="make no window"):
+        WindowShape(**values)

@@ -1,25 +1,25 @@
 /* Batches of positional reads with many in flight: threads of their own do blocking reads, so that reads run while the pool computes. */
-#include "file.h"
+#include "reads.h"
+
+#include <string.h>
 
 enum { READERS = 16 };
 
-typedef struct {
-    const weights_t *file;
-    const int64_t *offsets, *sizes, *places;
-    uint8_t *into;
-    int64_t count;
-    _Atomic int64_t next, finished;
-    _Atomic int error, system_error;
-    _Atomic int64_t failed;
-} batch_t;
+/* Rows of a piece that lie row_stride apart in the file, put one behind the other. */
+static int read_rows(const reads_t *batch, uint8_t *to, int64_t size, int64_t offset, uint8_t *bounce, int *error) {
+    uint8_t *aside = bounce + BOUNCE;
+    int result = fk_file_read(batch->file, aside, size, offset, bounce, error);
+    for (int64_t at = 0; !result && at < size; at += batch->row_stride, to += batch->row_bytes) memcpy(to, aside + at, (size_t)batch->row_bytes);
+    return result;
+}
 
-static void read_pieces(batch_t *batch, uint8_t *bounce) {
-    const weights_t *file = batch->file;
+static void read_pieces(reads_t *batch, uint8_t *bounce) {
     for (int64_t i; (i = atomic_fetch_add(&batch->next, 1)) < batch->count;) {
         int64_t offset = batch->offsets[i], size = batch->sizes[i];
         uint8_t *to = batch->into + batch->places[i];
-        int error = 0, result = fk_file_read(file, to, size, offset, bounce, &error);
-        int none = FK_OK;
+        int error = 0, none = FK_OK, result;
+        if (batch->row_bytes) result = read_rows(batch, to, size, offset, bounce, &error);
+        else result = fk_file_read(batch->file, to, size, offset, bounce, &error);
         if (result && atomic_compare_exchange_strong(&batch->error, &none, result)) {
             atomic_store(&batch->system_error, error);
             atomic_store(&batch->failed, i);
@@ -29,23 +29,28 @@ static void read_pieces(batch_t *batch, uint8_t *bounce) {
 }
 
 static struct {
-    lock_t lock, one_at_a_time;
+    lock_t lock;
     signal_t work, over;
-    batch_t *batch; /* NULL: nothing to do */
-    int inside;     /* readers that hold the batch */
+    reads_t *first;
     int threads;
-} readers = {.lock = LOCK_INIT, .one_at_a_time = LOCK_INIT, .work = SIGNAL_INIT, .over = SIGNAL_INIT};
+} readers = {.lock = LOCK_INIT, .work = SIGNAL_INIT, .over = SIGNAL_INIT};
+
+static reads_t *batch_with_work(void) {
+    for (reads_t *batch = readers.first; batch; batch = batch->behind)
+        if (atomic_load(&batch->next) < batch->count) return batch;
+    return NULL;
+}
 
 static void reader(void *bounce) {
     lock_take(&readers.lock);
     for (;;) {
-        while (!readers.batch || atomic_load(&readers.batch->next) >= readers.batch->count) signal_wait(&readers.work, &readers.lock);
-        batch_t *batch = readers.batch;
-        readers.inside++;
+        reads_t *batch;
+        while (!(batch = batch_with_work())) signal_wait(&readers.work, &readers.lock);
+        batch->inside++;
         lock_give(&readers.lock);
         read_pieces(batch, bounce);
         lock_take(&readers.lock);
-        readers.inside--;
+        batch->inside--;
         signal_all(&readers.over);
     }
 }
@@ -55,7 +60,7 @@ static void start_readers(int64_t wanted) {
     static thread_start_t starts[READERS];
     static thread_t handles[READERS];
     while (readers.threads < READERS && readers.threads < wanted) {
-        void *bounce = fk_aligned_memory(BOUNCE);
+        void *bounce = fk_aligned_memory(BOUNCE + SCATTERED);
         if (!bounce) return;
         starts[readers.threads] = (thread_start_t){reader, bounce};
         if (thread_make(&handles[readers.threads], &starts[readers.threads])) return;
@@ -63,23 +68,46 @@ static void start_readers(int64_t wanted) {
     }
 }
 
+int fk_reads_start(reads_t *batch) {
+    atomic_store(&batch->next, 0);
+    atomic_store(&batch->finished, 0);
+    atomic_store(&batch->error, FK_OK);
+    batch->inside = batch->waiting = 0;
+    batch->behind = NULL;
+    if (batch->count == 0) return FK_OK;
+    lock_take(&readers.lock);
+    start_readers(batch->count);
+    int able = readers.threads > 0;
+    if (able) {
+        reads_t **end = &readers.first;
+        while (*end) end = &(*end)->behind;
+        *end = batch;
+        batch->waiting = 1;
+        signal_all(&readers.work);
+    }
+    lock_give(&readers.lock);
+    return able ? FK_OK : FK_NO_MEMORY;
+}
+
+int fk_reads_finish(reads_t *batch) {
+    if (!batch->waiting) return FK_OK;
+    lock_take(&readers.lock);
+    while (atomic_load(&batch->finished) < batch->count || batch->inside) signal_wait(&readers.over, &readers.lock);
+    reads_t **place = &readers.first;
+    while (*place != batch) place = &(*place)->behind;
+    *place = batch->behind;
+    batch->waiting = 0;
+    lock_give(&readers.lock);
+    return atomic_load(&batch->error);
+}
+
 /* FK_OK, or FK_END_OF_FILE, FK_IO, FK_NO_MEMORY with the first failed piece and the system's error number. */
 FK_EXPORT int fk_read_batch(void *file, const int64_t *offsets, const int64_t *sizes, uint8_t *into, const int64_t *places, int64_t count,
                             int64_t *failed, int *system_error) {
-    batch_t batch = {.file = file, .offsets = offsets, .sizes = sizes, .places = places, .into = into, .count = count};
-    lock_take(&readers.one_at_a_time);
-    lock_take(&readers.lock);
-    start_readers(count);
-    int able = readers.threads > 0;
-    if (able) {
-        readers.batch = &batch;
-        signal_all(&readers.work);
-        while (atomic_load(&batch.finished) < count || readers.inside) signal_wait(&readers.over, &readers.lock);
-        readers.batch = NULL;
-    }
-    lock_give(&readers.lock);
-    lock_give(&readers.one_at_a_time);
+    reads_t batch = {.file = file, .offsets = offsets, .sizes = sizes, .places = places, .into = into, .count = count};
+    int result = fk_reads_start(&batch);
+    if (!result) result = fk_reads_finish(&batch);
     *failed = atomic_load(&batch.failed);
     *system_error = atomic_load(&batch.system_error);
-    return able ? atomic_load(&batch.error) : FK_NO_MEMORY;
+    return result;
 }

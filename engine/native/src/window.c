@@ -1,0 +1,290 @@
+/*
+ * The window of a ReLU layer (section 3 of LLM in a flash): the neurons that were wanted lately, in one block of memory that is never
+ * allocated again. Fetching appends at its end, with neighbouring neurons in one read; forgetting moves the last rows into the holes.
+ *
+ * The first `pinned` slots hold neurons 0 .. pinned - 1 for good. A row that was read only because it lay between two wanted ones is kept too,
+ * and forgotten first; where its neuron was held already, it is a row of nobody (-1).
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "reads.h"
+
+enum { FK_CORRUPT = -5, FK_FULL = -6, OLDEST = 63, ROWS_TOGETHER = 8 };
+
+/* As `_Spec` in native/window.py. The arrays are Python's: rows [slots][slot_bytes], held [slots], slot and last [neurons]. */
+typedef struct {
+    void *file;
+    int64_t offset, file_stride, slot_bytes, neurons, slots, pinned, gap, longest, half, squared;
+    matrix_t up, down; /* `data` NULL; row_stride: offset within a slot; bias: of all neurons */
+    uint8_t *rows;
+    int64_t *held, *slot, *last;
+    const uint32_t *checksums; /* NULL: not checked */
+    uint8_t *checked;
+} spec_t;
+
+typedef struct {
+    spec_t s;
+    int64_t used, first_new, bytes, reads, moved, corrupt;
+    int64_t *list, *victims, *offsets, *sizes, *places;
+    const uint8_t **pointers;
+    float *active;
+    activations_t token; /* in int8, where up is quantised */
+    reads_t batch;
+} window_t;
+
+FK_EXPORT void fk_window_close(window_t *w) {
+    if (!w) return;
+    fk_reads_finish(&w->batch);
+    free(w->list);
+    free(w->pointers);
+    free(w->active);
+    free(w->token.scale);
+    free(w);
+}
+
+/* Room for one token's activations, zero behind its last group; 0 without memory. */
+static int make_token(activations_t *token, int64_t columns) {
+    int64_t groups = (columns / GROUP + LANES - 1) / LANES * LANES;
+    float *room = calloc((size_t)groups, GROUP + 4 * sizeof(float));
+    if (!room) return 0;
+    *token = (activations_t){(int8_t *)(room + 4 * groups), room, room + groups, (int32_t *)(room + 2 * groups), (int16_t *)(room + 3 * groups)};
+    return 1;
+}
+
+/* NULL without memory. */
+FK_EXPORT window_t *fk_window_open(const spec_t *spec) {
+    window_t *w = calloc(1, sizeof *w);
+    size_t room = (size_t)spec->slots;
+    if (!w) return NULL;
+    w->s = *spec;
+    w->list = malloc(sizeof(int64_t) * room * 8);
+    w->pointers = malloc(sizeof(uint8_t *) * room);
+    w->active = malloc(sizeof(float) * room);
+    if (!w->list || !w->pointers || !w->active || !make_token(&w->token, spec->up.columns)) {
+        fk_window_close(w);
+        return NULL;
+    }
+    w->victims = w->list + room;
+    w->offsets = w->victims + room; /* two pieces a row where halves are read apart */
+    w->sizes = w->offsets + 2 * room;
+    w->places = w->sizes + 2 * room;
+    w->used = spec->pinned;
+    return w;
+}
+
+/* used, bytes, reads, rows moved, the neuron whose checksum was wrong. */
+FK_EXPORT void fk_window_state(const window_t *w, int64_t *out) {
+    int64_t state[] = {w->used, w->bytes, w->reads, w->moved, w->corrupt};
+    memcpy(out, state, sizeof state);
+}
+
+static int64_t age_of(const window_t *w, int64_t place, int64_t now) {
+    int64_t neuron = w->s.held[place], age = neuron < 0 ? OLDEST : now - w->s.last[neuron];
+    return age < OLDEST ? age : OLDEST;
+}
+
+/* The `count` rows that were wanted longest ago, in the order of their places, to w->victims. */
+static void choose_victims(window_t *w, int64_t count, int64_t now) {
+    int64_t of_age[OLDEST + 1] = {0}, limit = OLDEST, older = 0, found = 0;
+    for (int64_t place = w->s.pinned; place < w->used; place++) of_age[age_of(w, place, now)]++;
+    while (older + of_age[limit] < count) older += of_age[limit--];
+    int64_t of_limit = count - older;
+    for (int64_t place = w->s.pinned; place < w->used; place++) {
+        int64_t age = age_of(w, place, now);
+        if (age > limit || (age == limit && of_limit-- > 0)) w->victims[found++] = place;
+    }
+}
+
+typedef struct {
+    window_t *w;
+    const int64_t *from, *to;
+} move_t;
+
+static void move_piece(void *context, int64_t first, int64_t last) {
+    move_t *job = context;
+    size_t size = (size_t)job->w->s.slot_bytes;
+    for (int64_t i = first; i < last; i++) memcpy(job->w->s.rows + job->to[i] * (int64_t)size, job->w->s.rows + job->from[i] * (int64_t)size, size);
+}
+
+/* Forget `count` rows and move the last ones that stay into the holes. */
+static void forget(window_t *w, int64_t count, int64_t now) {
+    int64_t kept = w->used - count, holes = 0, movers = 0, next = 0;
+    choose_victims(w, count, now);
+    for (int64_t i = 0; i < count; i++) {
+        int64_t neuron = w->s.held[w->victims[i]];
+        if (neuron >= 0) w->s.slot[neuron] = -1;
+        holes += w->victims[i] < kept;
+    }
+    for (int64_t place = kept; place < w->used; place++) {
+        while (next < count && w->victims[next] < place) next++;
+        if (next < count && w->victims[next] == place) continue;
+        w->places[movers] = place; /* free until the reads are described */
+        w->s.held[w->victims[movers]] = w->s.held[place];
+        if (w->s.held[place] >= 0) w->s.slot[w->s.held[place]] = w->victims[movers];
+        movers++;
+    }
+    move_t job = {w, w->places, w->victims};
+    fk_call_lock();
+    fk_pool_run(move_piece, &job, holes, 32);
+    fk_call_unlock();
+    w->moved += holes;
+    w->used = kept;
+}
+
+/* The missing of the wanted neurons to w->list, with those between them where no more than `gap` lie there; returns how many, -1: over `room`. */
+static int64_t list_missing(window_t *w, const int64_t *wanted, int64_t count, int64_t gap, int64_t room) {
+    int64_t listed = 0, before = -1;
+    for (int64_t i = 0; i < count; i++) {
+        int64_t neuron = wanted[i];
+        if (w->s.slot[neuron] >= 0) continue;
+        int64_t from = before >= 0 && neuron - before <= gap + 1 ? before + 1 : neuron;
+        if (listed + neuron - from + 1 > room) return -1;
+        while (from <= neuron) w->list[listed++] = from++;
+        before = neuron;
+    }
+    return listed;
+}
+
+/* One piece for each run of neighbours in w->list, or two for each neuron where halves are read apart. */
+static int64_t describe_reads(window_t *w, int64_t listed) {
+    const spec_t *s = &w->s;
+    int64_t pieces = 0;
+    for (int64_t i = 0, run; i < listed; i += run) {
+        for (run = 1; run < s->longest && i + run < listed && w->list[i + run] == w->list[i] + run;) run++;
+        int64_t offset = s->offset + w->list[i] * s->file_stride, place = (w->first_new + i) * s->slot_bytes;
+        int64_t size = (run - 1) * s->file_stride + s->slot_bytes;
+        for (int half = 0; half < (s->half ? 2 : 1); half++, pieces++) {
+            w->offsets[pieces] = offset + half * s->half;
+            w->places[pieces] = place + half * s->half;
+            w->sizes[pieces] = s->half ? (half ? s->slot_bytes - s->half : s->half) : size;
+            w->bytes += w->sizes[pieces];
+        }
+    }
+    w->reads += pieces;
+    return pieces;
+}
+
+/* Make room for those of the wanted neurons (ascending) that are not held, and start reading them. FK_FULL: they do not fit. */
+FK_EXPORT int fk_window_fetch(window_t *w, const int64_t *wanted, int64_t count, int64_t now) {
+    spec_t *s = &w->s;
+    int64_t present = 0, room, listed;
+    for (int64_t i = 0; i < count; i++) present += s->slot[wanted[i]] >= s->pinned;
+    room = s->slots - s->pinned - present;
+    listed = list_missing(w, wanted, count, s->gap, room);
+    if (listed < 0) listed = list_missing(w, wanted, count, 0, room);
+    if (listed < 0) return FK_FULL;
+    for (int64_t i = 0; i < count; i++) s->last[wanted[i]] = now;
+    if (w->used + listed > s->slots) forget(w, w->used + listed - s->slots, now);
+    w->first_new = w->used;
+    for (int64_t i = 0; i < listed; i++, w->used++) {
+        int64_t neuron = w->list[i], held = s->slot[neuron] >= 0;
+        s->held[w->used] = held ? -1 : neuron;
+        if (!held) s->slot[neuron] = w->used;
+    }
+    w->batch = (reads_t){.file = s->file, .offsets = w->offsets, .sizes = w->sizes, .places = w->places, .into = s->rows};
+    if (s->slot_bytes != s->file_stride) w->batch.row_bytes = s->slot_bytes, w->batch.row_stride = s->file_stride;
+    w->batch.count = describe_reads(w, listed);
+    return fk_reads_start(&w->batch);
+}
+
+static void check_piece(void *context, int64_t first, int64_t last) {
+    window_t *w = context;
+    for (int64_t place = w->first_new + first; place < w->first_new + last; place++) {
+        int64_t neuron = w->s.held[place];
+        if (neuron < 0 || w->s.checked[neuron]) continue;
+        if (fk_crc32(w->s.rows + place * w->s.slot_bytes, w->s.slot_bytes) == w->s.checksums[neuron]) w->s.checked[neuron] = 1;
+        else w->corrupt = neuron; /* whichever of several was written last */
+    }
+}
+
+/* Until what was fetched is there, checked where it is new. After an error none of it is held. */
+FK_EXPORT int fk_window_wait(window_t *w, int *system_error) {
+    int64_t fresh = w->used - w->first_new;
+    int result = fk_reads_finish(&w->batch);
+    *system_error = atomic_load(&w->batch.system_error);
+    w->corrupt = -1;
+    if (!result && w->s.checksums && fresh > 0) {
+        fk_call_lock();
+        fk_pool_run(check_piece, w, fresh, 16);
+        fk_call_unlock();
+        if (w->corrupt >= 0) result = FK_CORRUPT;
+    }
+    for (; result && w->used > w->first_new; w->used--)
+        if (w->s.held[w->used - 1] >= 0) w->s.slot[w->s.held[w->used - 1]] = -1;
+    w->first_new = w->used;
+    return result;
+}
+
+typedef struct {
+    window_t *w;
+    const int64_t *wanted;
+    const activations_t *quantized;
+    const float *x;
+} up_job_t;
+
+static void up_piece(void *context, int64_t first, int64_t last) {
+    up_job_t *job = context;
+    spec_t *s = &job->w->s;
+    const kernels_t *k = fk_kernels();
+    format_t format = (format_t)s->up.format;
+    for (int64_t i = first; i < last; i++) {
+        const uint8_t *row = s->rows + s->slot[job->wanted[i]] * s->slot_bytes + s->up.row_stride;
+        float value;
+        if (job->quantized) value = k->dot(format, row, s->up.columns / GROUP, job->quantized, NULL);
+        else k->dot_plain(format, row, s->up.columns, job->x, 0, 1, &value, 1, NULL, 0);
+        if (s->up.bias) value += s->up.bias[job->wanted[i]];
+        value = value < 0 ? 0 : value;
+        job->w->active[i] = s->squared ? value * value : value;
+    }
+}
+
+typedef struct {
+    window_t *w;
+    int64_t count, step;
+    float *out;
+} down_job_t;
+
+static void down_piece(void *context, int64_t first, int64_t last) {
+    down_job_t *job = context;
+    const matrix_t *down = &job->w->s.down;
+    int64_t from = first * job->step, end = last * job->step < down->columns ? last * job->step : down->columns;
+    for (int64_t i = 0; i < job->count; i += ROWS_TOGETHER) {
+        int rows = (int)(job->count - i < ROWS_TOGETHER ? job->count - i : ROWS_TOGETHER);
+        fk_kernels()->add_rows((format_t)down->format, job->w->pointers + i, job->w->active + i, rows, from, end - from, job->out + from);
+    }
+}
+
+/* out [hidden] += the down columns of the wanted neurons times w->active, in their order; those that give 0 are skipped. */
+static void add_down(window_t *w, const int64_t *wanted, int64_t count, float *out) {
+    const spec_t *s = &w->s;
+    int64_t firing = 0, step = fk_formats[s->down.format].quantized ? GROUP : 16, units = (s->down.columns + step - 1) / step;
+    for (int64_t i = 0; i < count; i++) {
+        if (w->active[i] == 0) continue;
+        w->active[firing] = w->active[i];
+        w->pointers[firing++] = s->rows + s->slot[wanted[i]] * s->slot_bytes + s->down.row_stride;
+    }
+    down_job_t job = {w, firing, step, out};
+    int64_t share = (units + 2 * fk_pool_threads() - 1) / (2 * fk_pool_threads());
+    fk_pool_run(down_piece, &job, units, share < 4 ? 4 : share);
+}
+
+/* What the wanted neurons, all held, make of x [hidden], added to out [hidden]. */
+FK_EXPORT int fk_window_apply(window_t *w, const int64_t *wanted, int64_t count, const float *x, float *out) {
+    up_job_t job = {w, wanted, fk_formats[w->s.up.format].quantized ? &w->token : NULL, x};
+    fk_call_lock();
+    if (job.quantized) fk_kernels()->quantize(x, w->s.up.columns / GROUP, &w->token);
+    fk_pool_run(up_piece, &job, count, 16);
+    add_down(w, wanted, count, out);
+    fk_call_unlock();
+    return FK_OK;
+}
+
+/* As fk_window_apply, with what each neuron gives already known: active [count]. */
+FK_EXPORT int fk_window_sum(window_t *w, const int64_t *wanted, int64_t count, const float *active, float *out) {
+    fk_call_lock();
+    memcpy(w->active, active, (size_t)count * sizeof(float));
+    add_down(w, wanted, count, out);
+    fk_call_unlock();
+    return FK_OK;
+}
