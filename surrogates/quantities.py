@@ -72,8 +72,8 @@ _NUMBER = r"[-+−±]?\d{1,3}(?:,\d{3})+(?:\.\d+)?|[-+−±]?\d+(?:[.,]\d+)?"  #
 _UNIT = "|".join(sorted((re.escape(name) + (r"(?![^\W\d_])" if name[-1].isalnum() else "") for name in _UNITS), key=len, reverse=True))
 _WRITTEN = "|".join(sorted((re.escape(name) + r"s?(?![^\W\d_])" for name in _LOWER if len(name) > 2), key=len, reverse=True))
 _QUANTITY = re.compile(rf"(?<![\w.])(?P<number>{_NUMBER})(?!\d)(?:[  -]?(?P<unit>{_UNIT})|[  -]?(?P<written>(?i:{_WRITTEN})))?")
-# letters and digits in one token, perhaps joined by - . / _ or led by $ or #: E-17, M0420, G38.2, P200/B, $100
-_CODE = re.compile(r"(?<![\w.])(?:[$#]\d+(?:\.\d+)?|(?=[\w./+-]*\d)(?=[\w./+-]*[^\W\d_])[^\W_][\w./+-]*[\w+])(?!\w)")
+# letters and digits in one token, perhaps joined by - . / _ or led by $ or #: E-17, M0420, G38.2, P200/B, $100, $X
+_CODE = re.compile(r"(?<![\w.])(?:[$#]\d+(?:\.\d+)?|\$[A-Za-z]\w*|(?=[\w./+-]*\d)(?=[\w./+-]*[^\W\d_])[^\W_][\w./+-]*[\w+])(?!\w)")
 _SPACED_CODE = re.compile(r"\b([A-Z]{1,3})[ -](\d{1,5}[A-Za-z]?)\b(?![.,]?\d|[-/]\w)")
 _ORDINAL = re.compile(r"^\d+(?:st|nd|rd|th)$")
 _SPELLED_NAMES = "two three four five six seven eight nine ten eleven twelve"

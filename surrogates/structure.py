@@ -39,6 +39,12 @@ _POINTS_BACK = """it this that these those they he she there here such both one 
 although
 since for in on at to by with as note because another each all some most many what which who how"""
 POINTS_BACK = frozenset(_POINTS_BACK.split())
+# "$27 - Homing pull-off, mm", "E-17: Oil level low": a code that names what the rest of the heading says
+_CODED = re.compile(
+    r"^(?P<codes>[^\s:]*\d[^\s:]*(?:(?:, | and |/)[^\s:]*\d[^\s:]*)*|\$\w+(?:=\w*)?)"
+    r"(?:\s+[-–—]\s*|:\s+)(?P<name>(?:\[[^\]]*\] )?[^\W\d_].*)$"  # noqa: RUF001 - headings are printed with dashes
+)
+_UNIT_TAIL = re.compile(r",\s*[^\s,]{1,14}$")
 # Headings that name a part of every document, not a thing.
 _GENERIC = """introduction overview general notes note contents index description usage example examples parameters summary background
 references appendix glossary faq miscellaneous other others information warning warnings caution cautions notice preface foreword features
@@ -80,13 +86,16 @@ def heading_pairs(section: Sequence[Passage], shared_headings: frozenset[str] = 
 def heading_questions(title: str, place: str = "") -> list[str]:
     """Questions for a section called `title`; `place` tells sections with one title apart. Empty where the title names nothing.
 
-    >>> heading_questions("Replacing the filter")
-    ['How do I replace the filter?']
+    >>> heading_questions("Replacing the filter"), heading_questions("$20 - Soft limits, boolean")[:2]
+    (['How do I replace the filter?'], ['What are soft limits?', 'How do I use soft limits?'])
     """
     if QUESTION_WORD.match(title) and len(words(title)) > 2:
         return [title.rstrip("?") + f"{place}?"]
     if not content(title) or len(words(title)) > 9 or content(title) <= _generic_stems():
         return []
+    coded = _CODED.match(title.replace("`", ""))
+    if coded and content(coded.group("name")):
+        return _coded_questions(_codes(coded.group("codes")), coded.group("name"), place)
     doing = task(title)
     if doing:
         return [f"How do I {doing}{place}?"]
@@ -94,9 +103,28 @@ def heading_questions(title: str, place: str = "") -> list[str]:
         return [f"What should I do if {title[0].lower() if not title[1:2].isupper() else title[0]}{title[1:]}{place}?"]
     if title.casefold().startswith(("if ", "when ")):
         return [f"What should I do {title[0].lower()}{title[1:]}{place}?"]
-    name = title if title[1:2].isupper() or re.search(r"\d", title.split()[0]) else title[0].lower() + title[1:]
-    is_or_are = "are" if re.search(r"[^s]s$", name) else "is"
-    return [f"What {is_or_are} {name}{place}?", f"How do I use {name}{place}?"]
+    return noun_questions(title, place)
+
+
+def _coded_questions(codes: Sequence[str], name: str, place: str) -> list[str]:
+    """A name with a unit behind it is a quantity, not a task; the code is asked for together with the name, as people do either."""
+    quantity = _UNIT_TAIL.sub("", name)
+    named = heading_questions(name, place) if quantity == name else noun_questions(quantity, place)
+    return [*named, *(f"What is {code}, {_lowered(quantity)}{place}?" for code in codes)]
+
+
+def noun_questions(title: str, place: str = "") -> list[str]:
+    """What to ask about a thing."""
+    is_or_are = "are" if re.search(r"[^s]s$", title) else "is"
+    return [f"What {is_or_are} {_lowered(title)}{place}?", f"How do I use {_lowered(title)}{place}?"]
+
+
+def _lowered(title: str) -> str:
+    return title if title[1:2].isupper() or re.search(r"\d", title.split()[0]) else title[0].lower() + title[1:]
+
+
+def _codes(listed: str) -> list[str]:
+    return [code for code in re.split(r", | and |/", listed) if code]
 
 
 def labelled_pairs(passage: Passage) -> Iterator[Pair]:

@@ -137,3 +137,14 @@ def test_codes_are_called_what_people_call_them() -> None:
 def test_a_colon_inside_a_cell_makes_no_column() -> None:
     rows = read_rows("Code: 1; Text: Note: stop first\nCode: 2; Text: Go on")
     assert rows[0].cells == (("Code", "1"), ("Text", "Note: stop first"))
+
+
+def test_a_coded_heading_is_asked_by_its_name_and_by_code_and_name() -> None:
+    assert heading_questions("E-17: Oil level low")[-1] == "What is E-17, oil level low?"
+    asked = heading_questions("$27 - Homing pull-off, mm")
+    assert asked == ["What is homing pull-off?", "How do I use homing pull-off?", "What is $27, homing pull-off?"]
+    assert heading_questions("P60/P80 - Filling the tank") == [
+        "How do I fill the tank?",
+        "What is P60, filling the tank?",
+        "What is P80, filling the tank?",
+    ]
