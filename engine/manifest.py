@@ -16,6 +16,7 @@ from engine.source import TokenizerFacts
 
 LAYOUT_VERSION = 2
 MANIFEST, RESIDENT, FFN, TOKENIZER = "manifest.json", "resident.safetensors", "ffn.safetensors", "tokenizer.json"
+PREDICTOR = "predictor.safetensors"
 VOCABULARY = "vocabulary.safetensors"
 """tokenizer.json compiled; packs of vocabularies that only the `tokenizers` library runs have none."""
 
@@ -95,6 +96,41 @@ class Stored:
 
 
 @dataclass(frozen=True)
+class Foreseen:
+    """How well a layer's firing neurons are foreseen, as shares measured on text that was not learned from.
+
+    `active` and `wanted` are of all neurons, `false_negatives` of the firing and `false_positives` of the silent ones.
+    """
+
+    rank: int
+    active: float
+    wanted: float
+    false_negatives: float
+    false_positives: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What a ReLU model's pack learned from a text: its predictor and the order of its neurons.
+
+    `tensors` are those of predictor.safetensors; with `ahead` a layer is foreseen from what the feed-forward before it sees.
+    `loads` says for windows of some sizes, as shares of the neurons: slots, of which pinned, and what a token loads. Perplexities are of
+    the held-out text.
+    """
+
+    text_sha256: str
+    tokens: int
+    ahead: bool
+    tensors: dict[str, Stored]
+    layers: tuple[Foreseen, ...]
+    loads: tuple[tuple[float, float, float], ...]
+    run_length: float
+    run_length_before: float
+    perplexity_exact: float
+    perplexity_balanced: float
+
+
+@dataclass(frozen=True)
 class Manifest:
     """`format` is what the packer was asked for ("source": the source's own grid); `source_sha256` is over the weight files in order."""
 
@@ -112,6 +148,7 @@ class Manifest:
     tokenizer_crc32: int
     parameters: int
     vocabulary_crc32: int = 0
+    calibration: Calibration | None = None
     layout: int = LAYOUT_VERSION
 
     @property
@@ -183,6 +220,14 @@ def _manifest(value: dict[str, Any]) -> Manifest:
             "config": Config(**value["config"]),
             "tokenizer": TokenizerFacts(**{**facts, "eos_ids": tuple(facts["eos_ids"])}),
             "tensors": {name: Stored(**stored) for name, stored in value["tensors"].items()},
+            "calibration": _calibration(value.get("calibration")),
             "layers": tuple(LayerLayout(**{**layer, "parts": tuple(Part(**part) for part in layer["parts"])}) for layer in value["layers"]),
         }
     )
+
+
+def _calibration(value: dict[str, Any] | None) -> Calibration | None:
+    if value is None:
+        return None
+    lists = {"layers": tuple(Foreseen(**layer) for layer in value["layers"]), "loads": tuple(tuple(entry) for entry in value["loads"])}
+    return Calibration(**{**value, **lists, "tensors": {name: Stored(**stored) for name, stored in value["tensors"].items()}})
