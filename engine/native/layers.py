@@ -89,7 +89,7 @@ class LayerStack:
         turns = None if rotation is None else rotation.ctypes.data
         pages = cache.keys.ctypes.data, cache.values.ctypes.data
         run = self._kernels.library.fk_layers
-        stream = None if self._stream is None else self._stream.handle
+        stream = None if self._stream is None else self._stream.ready()
         result = run(ctypes.byref(shape), self._layers, len(self._layers), x.ctypes.data, n, turns, first, *pages, stream)
         if self._stream is not None:
             self._account(self._stream, result)
@@ -99,7 +99,7 @@ class LayerStack:
     def _account(self, stream: NativeStream, result: int) -> None:
         """Count what was read, and raise what made it fail."""
         self._feed_forward.file.counts += stream.take_counts()
-        failure = stream.recover() if result else None
+        failure = stream.failure() if result else None
         if failure is not None:
             raise failure
 

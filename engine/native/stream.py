@@ -44,7 +44,7 @@ class _Run(Structure):
 
 
 class NativeStream:
-    """The runs of a pass over the layers, in order, round and round. `handle` is what `fk_layers` takes."""
+    """The runs of a pass over the layers, in order, round and round."""
 
     def __init__(self, kernels: Native, file: BundleFile, runs: Sequence[Run], depth: int) -> None:
         self._library = kernels.library
@@ -56,6 +56,7 @@ class NativeStream:
         self.handle: int | None = self._library.fk_stream_open(native, len(runs), most, depth, PIECE_BYTES, READERS)
         if not self.handle:
             raise MemoryError(f"no memory for {depth} buffers of {most} bytes, or no threads to fill them")
+        self._failed = False
         # threads of the library read what this object points to: they end before it does
         self._end = weakref.finalize(self, self._library.fk_stream_close, self.handle)
 
@@ -74,11 +75,19 @@ class NativeStream:
         self._library.fk_stream_counts(self.handle, found)
         return ReadCounts(found[0], found[1], found[2] / 1e9)
 
-    def recover(self) -> EngineError | None:
-        """What made the last pass fail, if it was reading; the stream then stands at its first run again."""
+    def ready(self) -> int:
+        """`handle`, with the stream at its first run again if the last pass failed: what stood in its way may be mended by now."""
+        if self._failed:
+            self._library.fk_stream_restart(self.handle)
+            self._failed = False
+        assert self.handle
+        return self.handle
+
+    def failure(self) -> EngineError | None:
+        """What made the last pass fail, if it was reading. Nothing is read any more before `ready`."""
         run, tile, code = c_int64(), c_int64(), c_int()
         failure = self._library.fk_stream_failure(self.handle, ctypes.byref(run), ctypes.byref(tile), ctypes.byref(code))
-        self._library.fk_stream_restart(self.handle)
+        self._failed = True
         if failure == _CORRUPT:
             failed = self._runs[run.value]
             return self._file.altered(failed.layer, failed.first + tile.value)
