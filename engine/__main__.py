@@ -1,4 +1,4 @@
-"""`python -m engine pack | generate | plan | bench | perplexity`: see `--help` of each."""
+"""`python -m engine pack | calibrate | generate | plan | bench | perplexity`: see `--help` of each."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from typing import Any
 import platformdirs
 
 from engine import bench as benches
+from engine import calibrate as calibration
 from engine import pack as packing
 from engine.errors import CorruptPack, EngineError
 from engine.generate import Engine
-from engine.manifest import MANIFEST, Manifest
+from engine.manifest import MANIFEST, Calibration, Manifest
 from engine.memory import parse_size
 from engine.perplexity import perplexity
 from engine.plan import Plan, plan
@@ -62,6 +63,13 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("out", type=Path)
     command.add_argument("--format", choices=("q4", "q8", "f16"), help="for checkpoints of floats; default q8")
     command.set_defaults(run=_pack)
+    command = commands.add_parser("calibrate", parents=[shared], help="teach a ReLU model's pack which neurons fire, for balanced mode")
+    command.add_argument("pack", type=Path)
+    command.add_argument(
+        "--text", type=Path, action="append", required=True, metavar="FILE", help="text like what it will read; may be repeated"
+    )
+    command.add_argument("--tokens", type=int, default=8192, help="how much of the text is used (default 8192)")
+    command.set_defaults(run=_calibrate)
     command = commands.add_parser("describe", parents=[shared], help="what a checkpoint is, without loading it")
     command.add_argument("source", type=Path)
     command.set_defaults(run=_describe)
@@ -143,6 +151,31 @@ def pack_summary(manifest: Manifest, out: Path) -> dict[str, Any]:
         "tile_bytes": manifest.layers[0].stride,
         "context": manifest.config.context,
     }
+
+
+def _calibrate(options: argparse.Namespace) -> dict[str, Any]:
+    def show(share: float, stage: str) -> None:
+        print(f"\r{share:4.0%} {stage:<50}", end="", file=sys.stderr, flush=True)
+
+    text = "\n".join(path.read_text("utf-8", errors="replace") for path in options.text)
+    try:
+        made = calibration.calibrate(options.pack, text, calibration.CalibrationSettings(tokens=options.tokens), show)
+    finally:
+        print(file=sys.stderr)
+    assert made.calibration is not None
+    facts = asdict(made.calibration)
+    if not options.json:
+        _print_calibration(made.calibration)
+    return {name: value for name, value in facts.items() if name != "tensors"}
+
+
+def _print_calibration(facts: Calibration) -> None:
+    print(f"{'layer':>5}{'rank':>6}{'active':>8}{'wanted':>8}{'missed':>8}{'in vain':>9}")
+    for number, layer in enumerate(facts.layers):
+        shares = f"{layer.active:>8.1%}{layer.wanted:>8.1%}{layer.false_negatives:>8.1%}{layer.false_positives:>9.1%}"
+        print(f"{number:>5}{layer.rank:>6}{shares}")
+    print(f"a read brings {facts.run_length:.2f} neurons (before: {facts.run_length_before:.2f})")
+    print(f"perplexity of held-out text {facts.perplexity_exact:.3f} exact, {facts.perplexity_balanced:.3f} balanced")
 
 
 def _describe(options: argparse.Namespace) -> dict[str, Any]:

@@ -17,21 +17,6 @@ _MOST_ROWS = 3072
 """Passes that are compared: enough for counts, few enough for memory (float32 for every neuron)."""
 
 
-def loads(firing: Mask, window: int, starts: NDArray[np.int64]) -> Mask:
-    """Which neurons a window of that many passes would have to load, [passes, neurons].
-
-    `firing` [passes, neurons] in the order of the text; at the passes `starts` another text begins, with an empty window.
-    """
-    found = firing.copy()
-    for back in range(1, window + 1):
-        if back < len(firing):
-            known = firing[:-back].copy()
-            for start in starts.tolist():
-                known[max(start - back, 0) : start] = False  # what fired in another text is not in the window
-            found[back:] &= ~known
-    return found
-
-
 def order(firing: Mask, loaded: Mask, hot: int) -> NDArray[np.int64]:
     """Place -> neuron: the `hot` that fire most, by how often, then the others in chains of those that are loaded together."""
     counts = firing.sum(axis=0)
@@ -100,11 +85,3 @@ def _walk(ends: list[list[int]], counts: NDArray[np.int64]) -> NDArray[np.int64]
         chains.append(members)
     chains.sort(key=lambda members: -float(counts[members].mean()))
     return np.array([member for members in chains for member in members], np.int64)
-
-
-def run_length(wanted: Mask, permutation: NDArray[np.int64]) -> float:
-    """Neurons that one read brings on average when every pass reads what it wants in this order."""
-    there = wanted[:, permutation]
-    begins = there.copy()
-    begins[:, 1:] &= ~there[:, :-1]
-    return float(there.sum() / max(int(begins.sum()), 1))

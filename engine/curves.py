@@ -18,6 +18,7 @@ from engine.formats import find
 from engine.kernels import Kernels, aligned_buffer
 
 READ_SIZES = (4096, 16384, 65536, 262144, 1048576)
+GUESSED_GAP_BYTES = 8192
 _SECONDS_PER_SIZE = 0.4
 _MOST_IN_FLIGHT_BYTES = 32 << 20
 _KERNEL_BYTES = 48_000_000
@@ -73,8 +74,7 @@ def measure(file: Path, kernels: Kernels) -> Curves:
 
 def measured(file: Path, kernels: Kernels) -> Curves:
     """As `measure`, from the user's cache where this machine and disk were measured before with the same kernels."""
-    cache = platformdirs.user_cache_path("flashkb") / "curves.json"
-    key = f"{platform.node()} {file.stat().st_dev} {kernels.name}"
+    cache, key = _cache_file(), _key(file, kernels)
     known = _read_cache(cache)
     if key in known:
         return _from_json(known[key])
@@ -85,6 +85,20 @@ def measured(file: Path, kernels: Kernels) -> Curves:
     aside.write_text(json.dumps(known), "utf-8")
     os.replace(aside, cache)
     return found
+
+
+def gap_bytes_here(file: Path, kernels: Kernels, typical_bytes: int) -> int:
+    """`Curves.gap_bytes` where this disk was measured before; a guess that suits most disks elsewhere, since measuring takes seconds."""
+    known = _read_cache(_cache_file()).get(_key(file, kernels))
+    return GUESSED_GAP_BYTES if known is None else _from_json(known).gap_bytes(typical_bytes)
+
+
+def _cache_file() -> Path:
+    return platformdirs.user_cache_path("flashkb") / "curves.json"
+
+
+def _key(file: Path, kernels: Kernels) -> str:
+    return f"{platform.node()} {file.stat().st_dev} {kernels.name}"
 
 
 def _read_cache(cache: Path) -> dict[str, dict[str, object]]:

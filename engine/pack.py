@@ -55,7 +55,7 @@ def pack(
         _check_room(out.parent, packing.expected_bytes())
         aside.mkdir()
         packed = packing.run(aside)
-        _replace(aside, out)
+        replace_pack(aside, out)
     except OSError as error:
         if error.errno in _NO_ROOM:
             shutil.rmtree(aside, ignore_errors=True)
@@ -86,7 +86,7 @@ def _check_room(folder: Path, needed: int) -> None:
         raise DiskFull(folder, needed, free)
 
 
-def _replace(aside: Path, out: Path) -> None:
+def replace_pack(aside: Path, out: Path) -> None:
     """Put the finished folder in place; an old pack is moved away first, since folders cannot be exchanged at once everywhere."""
     old = out.with_name(f".{out.name}.old")
     shutil.rmtree(old, ignore_errors=True)
@@ -124,7 +124,7 @@ class _Packing:
 
     def expected_bytes(self) -> int:
         """Bytes that the pack will take."""
-        return sum(_padded(layer.size) for layer in self._layers) + resident_bytes(self._source, self._resident) + _SMALL_FILES_BYTES
+        return sum(padded(layer.size) for layer in self._layers) + resident_bytes(self._source, self._resident) + _SMALL_FILES_BYTES
 
     def run(self, folder: Path) -> Manifest:
         """Write every file of the pack into `folder`."""
@@ -175,12 +175,12 @@ class _Packing:
         return [VOCABULARY]
 
     def _write_ffn(self, path: Path) -> None:
-        announced: Layout = {f"layer.{number}.ffn": ("U8", (_padded(layer.size),)) for number, layer in enumerate(self._layers)}
+        announced: Layout = {f"layer.{number}.ffn": ("U8", (padded(layer.size),)) for number, layer in enumerate(self._layers)}
         with Writer(path, announced) as writer:
             for number, layer in enumerate(self._layers):
                 tiles = bundle_layer(self._source, number, layer)
                 self._tile_crcs[f"layer.{number}.tile_crc"] = tile_checksums(tiles)
-                writer.write(f"layer.{number}.ffn", _with_padding(tiles))
+                writer.write(f"layer.{number}.ffn", with_padding(tiles))
                 self._step(f"packing layer {number + 1} of {len(self._layers)}")
 
     def _write_resident(self, path: Path) -> None:
@@ -273,13 +273,15 @@ def _rows_and_columns(shape: tuple[int, ...]) -> tuple[int, int]:
     return (shape[0], shape[1]) if len(shape) == 2 else (1, shape[0])
 
 
-def _padded(size: int) -> int:
+def padded(size: int) -> int:
+    """Bytes up to the next place where a tensor of tiles begins."""
     return -(-size // DATA_ALIGNMENT) * DATA_ALIGNMENT
 
 
-def _with_padding(tiles: Bytes) -> Bytes:
+def with_padding(tiles: Bytes) -> Bytes:
+    """The tiles one behind the other, filled up with zeros to `padded` bytes."""
     flat = tiles.reshape(-1)
-    return np.concatenate([flat, np.zeros(_padded(flat.size) - flat.size, np.uint8)])
+    return np.concatenate([flat, np.zeros(padded(flat.size) - flat.size, np.uint8)])
 
 
 def _hash_files(files: list[Path], should_stop: ShouldStop) -> str:

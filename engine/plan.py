@@ -11,7 +11,7 @@ from engine.architecture import Config
 from engine.errors import BudgetTooSmall
 from engine.formats import find
 from engine.layout import layer_layout
-from engine.manifest import LayerLayout, Manifest
+from engine.manifest import PREDICTOR, Balanced, Calibration, LayerLayout, Manifest
 from engine.pack import resident_bytes, resident_formats
 from engine.request import Mode
 from engine.source import Described, Source
@@ -36,7 +36,7 @@ _BLOCK_TOKENS, _LANES = 64, 8
 """Of the native library: tokens of which the neurons are worked on at once, and partial sums of an output."""
 
 
-STRATEGIES = ("streaming", "window", "resident")
+STRATEGIES = ("streaming", "window", "predicted", "resident")
 """Each reads less per token than the one before."""
 
 
@@ -46,12 +46,14 @@ class Plan:
 
     A separate embedding of `embedding_bytes` is held where all else fits too; with 0 its rows are read one by one.
     `strategy`: "resident" reads nothing after loading; "streaming" reads all but the pinned tiles for every pass; "window" (ReLU
-    models) keeps every up row and reads the down columns of neurons that fire and are not in the window.
+    models) keeps every up row and reads the down columns of neurons that fire and are not in the window; "predicted" (calibrated ReLU
+    models, balanced) reads whole bundles, and only of neurons that the predictor names. A window has `window_neurons` slots in each
+    layer, of which `pinned_neurons` are filled for good. `form` "balanced" reads the tiles of the pack's second, smaller form.
     """
 
     model: str
     mode: Mode
-    strategy: Literal["resident", "streaming", "window"]
+    strategy: Literal["resident", "streaming", "window", "predicted"]
     memory_bytes: int
     least_bytes: int
     process_bytes: int
@@ -68,6 +70,13 @@ class Plan:
     pinned_tiles: tuple[int, ...]
     window_neurons: int
     expected_bytes_read_per_token: int
+    pinned_neurons: int = 0
+    form: Mode = "exact"
+
+    @property
+    def arithmetic(self) -> Mode:
+        """How the model is computed: a balanced mode computes exactly where all fits, and where the pack was not calibrated."""
+        return "balanced" if self.form == "balanced" or self.strategy == "predicted" else "exact"
 
     def to_json(self) -> dict[str, Any]:
         """For the command line."""
@@ -83,13 +92,17 @@ class Model:
     layers: tuple[LayerLayout, ...]
     resident_bytes: int
     embedding_bytes: int = 0
+    calibration: Calibration | None = None
+    predictor_bytes: int = 0
+    balanced: Balanced | None = None
 
 
 def model_of(manifest: Manifest) -> Model:
     """From a pack's manifest."""
     stored = manifest.tensors["embedding.weight"]
     apart = 0 if manifest.config.tied else stored.rows * find(stored.format).row_bytes(stored.columns)
-    return Model(manifest.name, manifest.config, manifest.layers, manifest.resident_bytes - apart, apart)
+    facts = manifest.calibration, manifest.file_bytes.get(PREDICTOR, 0)
+    return Model(manifest.name, manifest.config, manifest.layers, manifest.resident_bytes - apart, apart, *facts, manifest.balanced)
 
 
 def plan(pack: Path, memory_bytes: int, mode: Mode = "exact") -> Plan:
@@ -105,8 +118,22 @@ def plan(pack: Path, memory_bytes: int, mode: Mode = "exact") -> Plan:
 def plan_model(model: Model, memory_bytes: int, mode: Mode, pin: bool = True, process_bytes: int = 0) -> Plan:
     """As `plan`; `process_bytes` is what the process holds before it loads weights, where that is more than estimated.
 
-    Without `pin` no tile stays in memory, whatever the budget.
+    Without `pin` no tile stays in memory, whatever the budget. A balanced plan takes the pack's smaller form unless all fits without.
     """
+    if mode == "exact" or model.balanced is None:
+        return _planned(model, memory_bytes, mode, pin, process_bytes)
+    small = replace(_planned(replace(model, layers=model.balanced.layers), memory_bytes, mode, pin, process_bytes), form="balanced")
+    if small.strategy != "resident":
+        return small
+    try:
+        exact = _planned(model, memory_bytes, mode, pin, process_bytes)
+    except BudgetTooSmall:
+        return small
+    return exact if exact.strategy == "resident" else small
+
+
+def _planned(model: Model, memory_bytes: int, mode: Mode, pin: bool, process_bytes: int) -> Plan:
+    """The plan for one form of the feed-forward."""
     process = max(process_bytes, estimated_process_bytes(model))
     least = _spent(_frame(model, process, LEAST_PREFILL_TOKENS, LEAST_CONTEXT, 0))
     if least > memory_bytes:
@@ -209,7 +236,8 @@ def _filled(model: Model, frame: Plan) -> Plan:
         held = replace(resident, embedding_bytes=model.embedding_bytes)
         return _longer_context(model, held if _spent(held) <= held.memory_bytes else resident)
     if model.config.neuron_wise:
-        windowed = _windowed(model, without_stream)
+        predicted = _predicted(model, without_stream, model.calibration) if model.calibration and frame.mode == "balanced" else None
+        windowed = predicted or _windowed(model, without_stream)
         if windowed is not None:
             return windowed
     return _pinned(model, frame)
@@ -239,6 +267,26 @@ def _windowed(model: Model, frame: Plan) -> Plan | None:
     if slots < LEAST_WINDOW_SHARE * model.config.ffn:
         return None
     return replace(frame, strategy="window", pinned_bytes=ups, stream_bytes=slots * down + RUN_BYTES, window_neurons=int(slots))
+
+
+def _predicted(model: Model, frame: Plan, calibration: Calibration) -> Plan | None:
+    """Predictors and a window of bundles; None when there is no room for what a token wants and half as much again."""
+    per_slot = sum(layer.stride for layer in model.layers)
+    masks = 6 * frame.prefill_tokens * model.config.ffn  # scores of one layer's neurons, and which of two layers' are wanted
+    left = frame.memory_bytes - _spent(frame) - model.predictor_bytes - masks - RUN_BYTES
+    slots = min(left // per_slot, model.config.ffn)
+    if slots < 1.5 * max(layer.wanted for layer in calibration.layers) * model.config.ffn:
+        return None
+    _, pinned_share, loaded_share = min(calibration.loads, key=lambda entry: abs(entry[0] - slots / model.config.ffn))
+    return replace(
+        frame,
+        strategy="predicted",
+        resident_bytes=frame.resident_bytes + model.predictor_bytes,
+        stream_bytes=slots * per_slot + masks + RUN_BYTES,
+        window_neurons=int(slots),
+        pinned_neurons=int(min(pinned_share * model.config.ffn, slots)),
+        expected_bytes_read_per_token=int(loaded_share * sum(layer.size for layer in model.layers)),
+    )
 
 
 def _longer_context(model: Model, plan: Plan) -> Plan:

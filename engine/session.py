@@ -12,7 +12,9 @@ import numpy as np
 
 from engine import kernels as kernel_library
 from engine import manifest as manifests
+from engine import predictor as predictors
 from engine.codec import open_codec
+from engine.curves import gap_bytes_here
 from engine.decoder import Decoder
 from engine.errors import ContextTooLong
 from engine.ffn import FeedForward, StreamedFeedForward
@@ -23,10 +25,11 @@ from engine.memory import peak_resident_bytes, resident_bytes
 from engine.plan import RUN_BYTES, STREAM_DEPTH, Plan, model_of, plan_model
 from engine.request import Generation, Mode, Request
 from engine.sample import Sampler
-from engine.sparse import WindowedFeedForward
+from engine.sparse import PredictedFeedForward, WindowedFeedForward
 from engine.stops import StopStrings
 from engine.tokenizer import TextStream, Tokenizer
 from engine.weights import ResidentWeights
+from engine.window import WindowShape
 
 OnText = Callable[[str], None]
 ShouldStop = Callable[[], bool]
@@ -50,15 +53,24 @@ class Session:
         self.plan: Plan = plan_model(model_of(self._manifest), memory_bytes, mode, pin, resident_bytes() + _LOADING_BYTES)
         on_flash = frozenset() if self._manifest.config.tied or self.plan.embedding_bytes else frozenset({"embedding.weight"})
         self._weights = weights = ResidentWeights(pack, self._manifest, kernels, on_flash)
-        file = BundleFile(pack, self._manifest, [weights.checksums(number) for number in range(self._manifest.config.layers)], kernels)
-        self._feed_forward = self._make_feed_forward(file, weights, kernels)
+        checksums = [weights.checksums(number) for number in range(self._manifest.config.layers)]
+        form = self._manifest.balanced if self.plan.form == "balanced" else None
+        file = BundleFile(pack, self._manifest, checksums, kernels, form)
+        self._feed_forward = self._make_feed_forward(pack, file, weights, kernels)
         self._decoder = Decoder(self._manifest.config, weights, self._feed_forward, kernels)
         self._cache = KVCache(self._manifest.config, self.plan.context_tokens)
         self._prefixes = PrefixStore(self.plan.saved_tokens)
 
-    def _make_feed_forward(self, file: BundleFile, weights: ResidentWeights, kernels: kernel_library.Kernels) -> FeedForward:
-        if self.plan.strategy == "window":
-            return WindowedFeedForward(file, weights, kernels, self.plan.window_neurons, RUN_BYTES)
+    def _make_feed_forward(self, pack: Path, file: BundleFile, weights: ResidentWeights, kernels: kernel_library.Kernels) -> FeedForward:
+        plan, stride = self.plan, file.layers[0].stride
+        if plan.strategy == "window":
+            gap_bytes = gap_bytes_here(pack / manifests.FFN, kernels, stride)
+            return WindowedFeedForward(file, weights, kernels, plan.window_neurons, RUN_BYTES, gap_bytes)
+        if plan.strategy == "predicted":
+            gap = gap_bytes_here(pack / manifests.FFN, kernels, stride) // stride
+            shape = WindowShape(plan.window_neurons, plan.pinned_neurons, gap)
+            foresight = predictors.load(pack, self._manifest, kernels)
+            return PredictedFeedForward(file, weights, kernels, foresight, [shape] * len(file.layers), RUN_BYTES)
         return StreamedFeedForward(file, weights, kernels, self.plan.pinned_tiles, RUN_BYTES, STREAM_DEPTH)
 
     @property
@@ -236,5 +248,5 @@ class _Answer:
             reads_per_token=reads / decoded,
             stall_share=stall_s / progress.decode_s if progress.decode_s else 0.0,
             peak_rss_bytes=peak_resident_bytes(),
-            mode="exact",
+            mode=self._session.plan.arithmetic,
         )

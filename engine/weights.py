@@ -99,6 +99,10 @@ class ResidentWeights:
         stored = self._stored[name]
         return Matrix(stored.format, self._bytes[name].reshape(stored.rows, -1), stored.columns)
 
+    def raw(self, name: str) -> Bytes:
+        """The bytes of a tensor as they are stored."""
+        return self._bytes[name]
+
     def vector(self, name: str) -> Floats | None:
         """A norm, a bias or another float32 tensor of one row; None where the model has none of that name."""
         if name not in self._stored:
