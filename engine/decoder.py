@@ -109,6 +109,28 @@ class Decoder:
             x = x + (down if layer.down_bias is None else down + layer.down_bias)
         return x
 
+    def attend(self, number: int, x: Floats, cache: KVCache) -> tuple[Floats, Floats]:
+        """A layer's attention over a sequence from its first position, for going through many texts layer by layer.
+
+        x [n, hidden] -> x with the attention added, and the feed-forward's input. What `cache` holds of the layer is overwritten.
+        """
+        layer = self._layers[number]
+        mixed = x + self._attend(number, layer, layer.attention_norm(self._kernels, x), cache, 0, self._rotation(0, len(x)))
+        return mixed, layer.ffn_norm(self._kernels, x if self.config.parallel else mixed)
+
+    def embed(self, tokens: list[int]) -> Floats:
+        """Hidden states [n, hidden] before the first layer, of tokens from position 0 on."""
+        return self._embed(tokens, 0)
+
+    def normed(self, x: Floats) -> Floats:
+        """What `logits` takes: the hidden states behind the last layer, normed."""
+        return self._final_norm(self._kernels, x)
+
+    def add_down_bias(self, number: int, down: Floats) -> Floats:
+        """The layer's feed-forward [n, hidden] with its bias, where it has one."""
+        bias = self._layers[number].down_bias
+        return down if bias is None else down + bias
+
     def logits(self, hidden: Floats) -> Floats:
         """hidden [n, hidden] -> [n, vocabulary]."""
         return self._head(self._kernels, hidden)

@@ -17,7 +17,7 @@ from engine import tensors
 from engine.errors import CorruptPack, EngineError, UnusableSource
 from engine.formats import Bytes
 from engine.kernels import Integers, Kernels, WeightFile, aligned_buffer
-from engine.manifest import FFN, LayerLayout, Manifest
+from engine.manifest import FFN, Balanced, LayerLayout, Manifest
 from engine.weights import READ_BYTES
 
 MOST_TILES_OF_A_RUN = 64
@@ -46,20 +46,26 @@ class Run:
 
 
 class BundleFile:
-    """ffn.safetensors of a pack, open for direct reads of runs of tiles; each tile is checked when it is first read."""
+    """The feed-forward's file of a pack, open for direct reads of runs of tiles; each tile is checked when it is first read."""
 
-    def __init__(self, pack: Path, manifest: Manifest, checksums: list[NDArray[np.uint32]], kernels: Kernels) -> None:
+    def __init__(
+        self, pack: Path, manifest: Manifest, checksums: list[NDArray[np.uint32]], kernels: Kernels, form: Balanced | None = None
+    ) -> None:
+        """ffn.safetensors with the `checksums` of its tiles, or the pack's second `form`, which brings its own."""
         self._kernels = kernels
+        self._name = FFN if form is None else form.file
+        if form is not None:
+            checksums = [np.array(crcs, np.uint32) for crcs in form.tile_crc32]
         self.checksums = checksums
         self.checked = [np.zeros(crcs.size, bool) for crcs in checksums]
-        self.layers: tuple[LayerLayout, ...] = manifest.layers
+        self.layers: tuple[LayerLayout, ...] = manifest.layers if form is None else form.layers
         self._pack_name = pack.name
         try:
-            entries = tensors.read_header(pack / FFN)
+            entries = tensors.read_header(pack / self._name)
             self._offsets = [entries[f"layer.{number}.ffn"].offset for number in range(len(manifest.layers))]
-            self.file: WeightFile = kernels.open_direct(pack / FFN)
+            self.file: WeightFile = kernels.open_direct(pack / self._name)
         except (OSError, KeyError, UnusableSource) as error:
-            raise CorruptPack(f"{FFN} of the pack {pack.name} cannot be read ({error}); pack the model again") from error
+            raise CorruptPack(f"{self._name} of the pack {pack.name} cannot be read ({error}); pack the model again") from error
         self.counts = ReadCounts()
 
     def close(self) -> None:
@@ -99,11 +105,11 @@ class BundleFile:
 
     def cut_short(self) -> CorruptPack:
         """The error for a file that ends too early."""
-        return CorruptPack(f"{FFN} of the pack {self._pack_name} is cut short; pack the model again")
+        return CorruptPack(f"{self._name} of the pack {self._pack_name} is cut short; pack the model again")
 
     def unreadable(self, error: OSError) -> EngineError:
         """The error for a disk that fails."""
-        return EngineError(f"the disk could not read {FFN} of the pack {self._pack_name}: {error}; check the disk")
+        return EngineError(f"the disk could not read {self._name} of the pack {self._pack_name}: {error}; check the disk")
 
     def _check(self, run: Run, tiles: Bytes) -> None:
         checked = self.checked[run.layer][run.first : run.first + run.tiles]  # a view

@@ -95,3 +95,8 @@ def quantize_blocks(values: Floats, bits: int) -> Bytes:
     scales, zeros = fit(columns, np.ones(BLOCK_COLUMNS, np.float32), bits)
     quants = quantized(columns, scales_of(scales), zeros.astype(np.float32), bits).astype(np.uint8)
     return pack_blocks(np.ascontiguousarray(quants.T), scales, zeros, bits)
+
+
+def block_bytes(bits: int) -> int:
+    """Bytes of a block of 64 weights."""
+    return 2 + BLOCK_COLUMNS * bits // 8

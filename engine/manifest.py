@@ -131,6 +131,27 @@ class Calibration:
 
 
 @dataclass(frozen=True)
+class Balanced:
+    """The smaller second form of the feed-forward: as many tiles, in fewer bits, in a file of their own, each with its CRC-32.
+
+    Perplexities are of a part of the text that the rounding did not see; `tokens` are those it saw and those it was measured on.
+    """
+
+    file: str
+    layers: tuple[LayerLayout, ...]
+    tile_crc32: tuple[tuple[int, ...], ...]
+    text_sha256: str
+    tokens: tuple[int, int]
+    perplexity_exact: float
+    perplexity_balanced: float
+
+    @property
+    def loss(self) -> float:
+        """By what share the perplexity is higher."""
+        return self.perplexity_balanced / self.perplexity_exact - 1
+
+
+@dataclass(frozen=True)
 class Manifest:
     """`format` is what the packer was asked for ("source": the source's own grid); `source_sha256` is over the weight files in order."""
 
@@ -149,6 +170,7 @@ class Manifest:
     parameters: int
     vocabulary_crc32: int = 0
     calibration: Calibration | None = None
+    balanced: Balanced | None = None
     layout: int = LAYOUT_VERSION
 
     @property
@@ -221,9 +243,21 @@ def _manifest(value: dict[str, Any]) -> Manifest:
             "tokenizer": TokenizerFacts(**{**facts, "eos_ids": tuple(facts["eos_ids"])}),
             "tensors": {name: Stored(**stored) for name, stored in value["tensors"].items()},
             "calibration": _calibration(value.get("calibration")),
-            "layers": tuple(LayerLayout(**{**layer, "parts": tuple(Part(**part) for part in layer["parts"])}) for layer in value["layers"]),
+            "balanced": _balanced(value.get("balanced")),
+            "layers": _layers(value["layers"]),
         }
     )
+
+
+def _layers(value: list[dict[str, Any]]) -> tuple[LayerLayout, ...]:
+    return tuple(LayerLayout(**{**layer, "parts": tuple(Part(**part) for part in layer["parts"])}) for layer in value)
+
+
+def _balanced(value: dict[str, Any] | None) -> Balanced | None:
+    if value is None:
+        return None
+    checksums = tuple(tuple(layer) for layer in value["tile_crc32"])
+    return Balanced(**{**value, "layers": _layers(value["layers"]), "tile_crc32": checksums, "tokens": tuple(value["tokens"])})
 
 
 def _calibration(value: dict[str, Any] | None) -> Calibration | None:

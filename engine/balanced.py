@@ -1,0 +1,224 @@
+"""`balance` gives a pack its smaller second form, which `balanced` mode reads: in three bits wherever the loss that is allowed lets it.
+
+First everything is rounded and the loss measured. Where it is too high, the parts that cost most for the bytes they save keep the source's
+grid, and all is rounded again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from engine import kernels as kernel_library
+from engine import manifest as manifests
+from engine.balance import Bits, Texts, Walk, can_be_rounded, rounded_layout
+from engine.codec import open_codec
+from engine.decoder import Decoder
+from engine.errors import DiskFull, UnusableSource
+from engine.flash import BundleFile, ReadCounts
+from engine.formats import Floats
+from engine.manifest import Balanced, LayerLayout, Manifest
+from engine.pack import padded, tile_checksums, with_padding
+from engine.tensors import Layout, Writer
+from engine.tokenizer import Tokenizer
+from engine.weights import ResidentWeights
+
+OnProgress = Callable[[float, str], None]
+ShouldStop = Callable[[], bool]
+Choice = dict[tuple[int, str], int]
+"""(layer, "inner" for up and gate, or "down") -> bits; what is not named keeps the source's grid."""
+BITS = 3
+MOST_LOSS = 0.02
+"""By what share the perplexity of a balanced form may be higher; more than that is not recorded."""
+_TEXT = Path(__file__).with_name("calibration.txt")
+
+
+@dataclass(frozen=True)
+class BalanceSettings:
+    """The text is cut into windows of `length` tokens; every `measured_each`-th is not rounded with but measured on.
+
+    `loss` is aimed at: by what share the perplexity may rise. `passes` through the model are made at most.
+    """
+
+    tokens: int = 8192
+    length: int = 512
+    measured_each: int = 4
+    loss: float = 0.015
+    passes: int = 3
+
+    def __post_init__(self) -> None:
+        if self.length < 2 or self.measured_each < 2 or self.tokens < self.measured_each * self.length or self.passes < 1:
+            raise ValueError(f"{self.tokens} tokens do not make {self.measured_each} windows of {self.length}; take more, or shorter ones")
+        if not 0 < self.loss <= MOST_LOSS:
+            raise ValueError(f"a loss of {self.loss} was asked for; it lies above 0 and is at most {MOST_LOSS}")
+
+
+def balance(
+    pack: Path,
+    text: str | None = None,
+    settings: BalanceSettings | None = None,
+    on_progress: OnProgress | None = None,
+    should_stop: ShouldStop | None = None,
+) -> Manifest:
+    """Round the feed-forward of the pack with a text in view (None: the one that comes with the engine) and record the loss.
+
+    The second form appears beside the first, whole or not at all; what is exact does not change. One layer is in memory at a time.
+
+    Raises:
+        UnusableSource: the model's neurons are read one by one, its rows cannot be rounded, the text is too short, or the loss is too high.
+        CorruptPack: the pack is damaged.
+        DiskFull: there is no room for the second form.
+        Stopped: `should_stop` said so.
+    """
+    settings, found = settings or BalanceSettings(), manifests.load(pack)
+    if found.config.neuron_wise or not all(can_be_rounded(layer) for layer in found.layers):
+        raise UnusableSource(f"{found.name} has no second form: its neurons are read one by one, or its rows are no multiple of 64 weights")
+    free = shutil.disk_usage(pack).free
+    if free < found.ffn_bytes:
+        raise DiskFull(pack, found.ffn_bytes, free)
+    text = _TEXT.read_text("utf-8") if text is None else text
+    texts = _windows(pack, found, text, settings)
+    aside = pack / ".balanced.partial"
+    try:
+        with _Balancing(pack, found, texts, on_progress or (lambda share, stage: None), should_stop or (lambda: False)) as work:
+            made = work.run(aside, settings)
+        if made.loss > MOST_LOSS:
+            raise UnusableSource(
+                f"{found.name} loses {made.loss:.1%} of perplexity in its smallest measured form, more than {MOST_LOSS:.0%}; it stays exact"
+            )
+        return _install(pack, found, aside, replace(made, text_sha256=hashlib.sha256(text.encode("utf-8")).hexdigest()))
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _windows(pack: Path, found: Manifest, text: str, settings: BalanceSettings) -> Texts:
+    length = min(settings.length, found.config.context)
+    tokens = Tokenizer(open_codec(pack, found), found.tokenizer).encode(text)
+    count = min(len(tokens), settings.tokens) // length
+    if count < settings.measured_each:
+        least = settings.measured_each * length
+        raise UnusableSource(f"the text has {len(tokens)} tokens; calibration needs at least {least}, and does well with 8,000")
+    starts = np.linspace(0, len(tokens) - length, count).astype(int)  # from all over the text
+    windows = [tokens[start : start + length] for start in starts]
+    held = windows[settings.measured_each - 1 :: settings.measured_each]
+    seen = [window for number, window in enumerate(windows) if number % settings.measured_each != settings.measured_each - 1]
+    return Texts(seen + held, len(held))
+
+
+class _NoFeedForward:
+    """The decoder is walked through layer by layer and never asks for it."""
+
+    def __call__(self, layer: int, x: Floats) -> Floats:
+        raise AssertionError("the feed-forward is computed tile by tile")
+
+    def take_counts(self) -> ReadCounts:
+        return ReadCounts()
+
+    def close(self) -> None:
+        return None
+
+
+class _Balancing:
+    """One run over a pack, in passes."""
+
+    def __init__(self, pack: Path, found: Manifest, texts: Texts, on_progress: OnProgress, should_stop: ShouldStop) -> None:
+        self._found = found
+        self._on_progress = on_progress
+        kernels = kernel_library.load()
+        self._weights = ResidentWeights(pack, found, kernels)
+        self._file = BundleFile(pack, found, [self._weights.checksums(number) for number in range(found.config.layers)], kernels)
+        decoder = Decoder(found.config, self._weights, _NoFeedForward(), kernels)
+        self._walk = Walk(decoder, kernels, self._file, texts, should_stop)
+        self._texts = texts
+
+    def __enter__(self) -> _Balancing:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        self._weights.close()
+
+    def run(self, aside: Path, settings: BalanceSettings) -> Balanced:
+        """Write the form to `aside`; the loss is what was measured in the last pass."""
+        choice: Choice = {(number, name): BITS for number in range(len(self._found.layers)) for name in ("inner", "down")}
+        exact = 0.0
+        for turn in range(settings.passes):
+            made = self._pass(aside, choice, turn, settings.passes)
+            if turn == 0:
+                exact = float(self._walk.losses(self._walk.exact).mean())
+            rounded = float(self._walk.losses(self._walk.rounded).mean())
+            made = replace(made, perplexity_exact=float(np.exp(exact)), perplexity_balanced=float(np.exp(rounded)))
+            if made.loss <= settings.loss or not choice:
+                break
+            choice = relaxed(self._found.layers, choice, self._walk.costs.shares, made.loss, settings.loss)
+            self._walk.again()
+        self._on_progress(1.0, "done")
+        return made
+
+    def _pass(self, aside: Path, choice: Choice, turn: int, turns: int) -> Balanced:
+        bits = [_bits(choice, number) for number in range(len(self._found.layers))]
+        layouts = tuple(rounded_layout(layer, chosen) for layer, chosen in zip(self._found.layers, bits, strict=True))
+        announced: Layout = {f"layer.{number}.ffn": ("U8", (padded(layer.size),)) for number, layer in enumerate(layouts)}
+        checksums = []
+        with Writer(aside, announced) as writer:
+            for number, chosen in enumerate(bits):
+                share = (turn + number / len(bits)) / turns
+                self._on_progress(share, f"pass {turn + 1}: rounding layer {number + 1} of {len(bits)}")
+                tiles = self._walk.layer(number, chosen, self._weights.vector(f"layer.{number}.up.bias"), with_exact=turn == 0)
+                checksums.append(tuple(int(crc) for crc in tile_checksums(tiles)))
+                writer.write(f"layer.{number}.ffn", with_padding(tiles))
+        length = len(self._texts.windows[0])
+        seen = self._texts.rounding * length, self._texts.measured * length
+        return Balanced("", layouts, tuple(checksums), "", seen, 1.0, 1.0)
+
+
+def _bits(choice: Choice, layer: int) -> Bits:
+    names = {"inner": ("up", "gate"), "down": ("down",)}
+    return {part: choice[layer, name] for name, parts in names.items() if (layer, name) in choice for part in parts}
+
+
+def relaxed(layers: tuple[LayerLayout, ...], choice: Choice, shares: dict[tuple[int, str], float], loss: float, wanted: float) -> Choice:
+    """The parts that may stay rounded when `loss` has to come down to `wanted`: those that cost least for the bytes they save.
+
+    The loss is taken to be the sum of what the parts cost, `shares` of the hidden state, times a factor that the measured loss gives; a
+    tenth of it is kept in hand.
+    """
+    allowed = 0.9 * wanted / loss * sum(shares[key] for key in choice)
+
+    def price(key: tuple[int, str]) -> float:
+        layer, kept = layers[key[0]], _bits({key: choice[key]}, key[0])
+        return shares[key] / max(layer.stride - rounded_layout(layer, kept).stride, 1)
+
+    stay: Choice = {}
+    for key in sorted(choice, key=price):
+        allowed -= shares[key]
+        if allowed < 0:
+            break
+        stay[key] = choice[key]
+    return stay
+
+
+def _install(pack: Path, found: Manifest, aside: Path, made: Balanced) -> Manifest:
+    """Put the finished file in place under a name of its own, then the manifest that names it, then drop the form before."""
+    checksum = zlib.crc32(repr(made.tile_crc32).encode())
+    made = replace(made, file=f"balanced-{checksum:08x}.safetensors")
+    os.replace(aside, pack / made.file)
+    before = None if found.balanced is None else found.balanced.file
+    kept = {name: size for name, size in found.file_bytes.items() if name != before}
+    manifest = replace(found, balanced=made, file_bytes={**kept, made.file: (pack / made.file).stat().st_size})
+    with tempfile.TemporaryDirectory(dir=pack, prefix="manifest-") as folder:
+        manifests.save(Path(folder), manifest)
+        with (Path(folder) / manifests.MANIFEST).open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(Path(folder) / manifests.MANIFEST, pack / manifests.MANIFEST)
+    if before is not None and before != made.file:
+        (pack / before).unlink(missing_ok=True)
+    return manifest
