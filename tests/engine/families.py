@@ -17,7 +17,13 @@ TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-SHAPE: dict[str, Any] = {"vocab_size": 272, "num_hidden_layers": 3, "num_attention_heads": 4, "max_position_embeddings": 640, "hidden_size": 64}
+SHAPE: dict[str, Any] = {
+    "vocab_size": 272,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 640,
+    "hidden_size": 64,
+}
 
 
 def write_tokenizer(folder: Path) -> None:
