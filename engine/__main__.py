@@ -12,12 +12,14 @@ from typing import Any
 
 import platformdirs
 
+from engine import balanced as balancing
 from engine import bench as benches
 from engine import calibrate as calibration
 from engine import pack as packing
 from engine.errors import CorruptPack, EngineError
 from engine.generate import Engine
 from engine.manifest import MANIFEST, Calibration, Manifest
+from engine.manifest import load as load_manifest
 from engine.memory import parse_size
 from engine.perplexity import perplexity
 from engine.plan import Plan, plan
@@ -63,10 +65,10 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("out", type=Path)
     command.add_argument("--format", choices=("q4", "q8", "f16"), help="for checkpoints of floats; default q8")
     command.set_defaults(run=_pack)
-    command = commands.add_parser("calibrate", parents=[shared], help="teach a ReLU model's pack which neurons fire, for balanced mode")
+    command = commands.add_parser("calibrate", parents=[shared], help="make a pack ready for balanced mode, with a text in view")
     command.add_argument("pack", type=Path)
     command.add_argument(
-        "--text", type=Path, action="append", required=True, metavar="FILE", help="text like what it will read; may be repeated"
+        "--text", type=Path, action="append", metavar="FILE", help="text like what it will read; may be repeated (ReLU models need one)"
     )
     command.add_argument("--tokens", type=int, default=8192, help="how much of the text is used (default 8192)")
     command.set_defaults(run=_calibrate)
@@ -157,8 +159,13 @@ def _calibrate(options: argparse.Namespace) -> dict[str, Any]:
     def show(share: float, stage: str) -> None:
         print(f"\r{share:4.0%} {stage:<50}", end="", file=sys.stderr, flush=True)
 
-    text = "\n".join(path.read_text("utf-8", errors="replace") for path in options.text)
+    texts = [path.read_text("utf-8", errors="replace") for path in options.text or ()]
+    text = "\n".join(texts)
     try:
+        if not load_manifest(options.pack).config.neuron_wise:
+            return _balance(options, text if texts else None, show)
+        if not texts:
+            raise ValueError("a ReLU model learns from a text like what it will read; name files with --text")
         made = calibration.calibrate(options.pack, text, calibration.CalibrationSettings(tokens=options.tokens), show)
     finally:
         print(file=sys.stderr)
@@ -167,6 +174,17 @@ def _calibrate(options: argparse.Namespace) -> dict[str, Any]:
     if not options.json:
         _print_calibration(made.calibration)
     return {name: value for name, value in facts.items() if name != "tensors"}
+
+
+def _balance(options: argparse.Namespace, text: str | None, show: Callable[[float, str], None]) -> dict[str, Any]:
+    made = balancing.balance(options.pack, text, balancing.BalanceSettings(tokens=options.tokens), show)
+    facts = made.balanced
+    assert facts is not None
+    smaller = sum(layer.size for layer in facts.layers)
+    summary = {"bytes": smaller, "exact_bytes": made.ffn_bytes, "tokens": list(facts.tokens), "loss": facts.loss}
+    if not options.json:
+        print(f"\n{smaller / 1e6:.0f} MB for {made.ffn_bytes / 1e6:.0f} MB, perplexity {facts.loss:+.1%} over {facts.tokens[1]} tokens")
+    return {**summary, "perplexity_exact": facts.perplexity_exact, "perplexity_balanced": facts.perplexity_balanced}
 
 
 def _print_calibration(facts: Calibration) -> None:
@@ -219,6 +237,14 @@ def _print_plan(found: Plan) -> None:
     for name in ("process", "resident", "pinned", "stream", "kv", "saved_kv", "activation"):
         print(f"  {name:<12}{getattr(found, name + '_bytes') / 1e6:8.1f} MB")
     print(f"  context of {found.context_tokens} tokens, {found.expected_bytes_read_per_token / 1e6:.1f} MB read a token")
+    if found.mode == "balanced":
+        print(f"  computed in the {found.arithmetic} form{_why_exact(found)}")
+
+
+def _why_exact(found: Plan) -> str:
+    if found.arithmetic == "balanced":
+        return ""
+    return ": all fits" if found.strategy == "resident" else ": the pack is not calibrated, `python -m engine calibrate` does it"
 
 
 def _bench(options: argparse.Namespace) -> list[dict[str, Any]]:
