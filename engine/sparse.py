@@ -149,9 +149,12 @@ class PredictedFeedForward:
         foresight: Foresight,
         shapes: Sequence[WindowShape],
         transfer_bytes: int,
+        keep: bool = True,
     ) -> None:
+        """Without `keep` every token reads all that it wants again, for the ladder of the benchmark."""
         self._bundles = Bundles(file, weights, kernels, transfer_bytes)
         self._foresight = foresight
+        self._keep = keep
         self._pass = 0
         self._next: tuple[Mask, bool] | None = None
         """What is wanted of the coming layer, and whether it was fetched."""
@@ -198,6 +201,8 @@ class PredictedFeedForward:
         mask = self._foresight(layer, x)  # [n, neurons]
         foreseen = time.perf_counter()
         self.spent.predicting_s += foreseen - began
+        if not self._keep:
+            self.windows[layer].clear()
         fetched = len(x) <= FEW_TOKENS and self.windows[layer].fetch(np.flatnonzero(mask.any(axis=0)), self._pass)
         self.spent.keeping_s += time.perf_counter() - foreseen
         return mask, fetched

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,21 +23,21 @@ class WindowShape:
     """`slots` neurons have room, of which the first `pinned` of the layer stay for good; the rest is the window.
 
     Neighbours are read at once, with the unwanted ones between them where those are at most `gap`. With `bundles` a slot holds a whole
-    bundle (balanced), otherwise its column of down (exact, where every up row is in memory). `halves` reads up and down apart, as if
-    they were not bundled: for the ladder of the benchmark.
+    bundle (balanced), otherwise its column of down (exact, where every up row is in memory). For the ladder of the benchmark `reads` can
+    also be "bundles", each neuron by itself, or "halves", up and down apart as if they were not bundled.
     """
 
     slots: int
     pinned: int = 0
     gap: int = 0
     bundles: bool = True
-    halves: bool = False
+    reads: Literal["runs", "bundles", "halves"] = "runs"
 
     def __post_init__(self) -> None:
         if not 0 <= self.pinned <= self.slots or self.slots < 1 or self.gap < 0:
             raise ValueError(f"{self.pinned} pinned neurons of {self.slots} slots with gaps of {self.gap} make no window")
-        if self.pinned and not self.bundles:
-            raise ValueError("only whole bundles are pinned")
+        if not self.bundles and (self.pinned or self.reads == "halves"):
+            raise ValueError("only whole bundles are pinned or read in halves")
 
 
 class Window(Protocol):
@@ -75,6 +75,10 @@ class Window(Protocol):
 
     def sum(self, wanted: Integers, active: Floats, out: Floats) -> None:
         """As `apply` where it is known what each neuron gives: active [wanted]."""
+        ...
+
+    def clear(self) -> None:
+        """Forget all but the pinned ones."""
         ...
 
     def close(self) -> None:
@@ -171,6 +175,11 @@ class NeuronWindow:
         columns = self.rows[places, first : first + part.size]
         self._kernels.weighted_sum(part.format, columns, active[None], onto=out[None])
 
+    def clear(self) -> None:
+        """See `Window`."""
+        self._first_new = self._shape.pinned
+        self._drop_new()
+
     def close(self) -> None:
         """See `Window`."""
 
@@ -198,7 +207,8 @@ class NeuronWindow:
         layout, place = self._layout, self._first_new
         base = self._file.offset(self._layer) + (0 if self._shape.bundles else layout.part("down").offset)
         try:
-            for run in _runs(loads, MOST_READ_BYTES // layout.stride):
+            longest = MOST_READ_BYTES // layout.stride if self._shape.reads == "runs" else 1
+            for run in _runs(loads, longest):
                 self._read_run(base + int(run[0]) * layout.stride, place, len(run))
                 place += len(run)
         except Exception:
@@ -208,7 +218,7 @@ class NeuronWindow:
     def _read_run(self, offset: int, place: int, count: int) -> None:
         width, stride = self.rows.shape[1], self._layout.stride
         span = (count - 1) * stride + width
-        if self._shape.halves:
+        if self._shape.reads == "halves":
             half = self._layout.part("down").offset
             pieces = np.array([0, half]) + np.arange(count)[:, None] * stride
             sizes = np.tile([half, stride - half], count)

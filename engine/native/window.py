@@ -19,6 +19,7 @@ _END_OF_FILE, _CORRUPT, _FULL = -3, -5, -6
 _SIGNATURES = {
     "fk_window_open": (c_void_p, (c_void_p,)),
     "fk_window_close": (None, (c_void_p,)),
+    "fk_window_clear": (None, (c_void_p,)),
     "fk_window_state": (None, (c_void_p, c_void_p)),
     "fk_window_fetch": (c_int, (c_void_p, c_void_p, c_int64, c_int64)),
     "fk_window_wait": (c_int, (c_void_p, c_void_p)),
@@ -83,8 +84,8 @@ class NativeWindow:
             slots=shape.slots,
             pinned=shape.pinned,
             gap=shape.gap,
-            longest=1 if shape.halves else max(MOST_READ_BYTES // layout.stride, 1),
-            half=down.offset if shape.halves else 0,
+            longest=max(MOST_READ_BYTES // layout.stride, 1) if shape.reads == "runs" else 1,
+            half=down.offset if shape.reads == "halves" else 0,
             squared=layout.activation == "relu2",
             up=_Matrix(NATIVE_FORMATS[up.format], 1, up.offset, up.columns, None, bias),
             down=_Matrix(NATIVE_FORMATS[down.format], 1, start, down.columns, None, None),
@@ -143,6 +144,10 @@ class NativeWindow:
         if active.size != wanted.size:
             raise ValueError(f"{active.size} activations for {wanted.size} neurons")
         check_result(self._library.fk_window_sum(self._handle, wanted.ctypes.data, wanted.size, active.ctypes.data, out.ctypes.data))
+
+    def clear(self) -> None:
+        """See `Window`."""
+        self._library.fk_window_clear(self._handle)
 
     def close(self) -> None:
         """See `Window`."""

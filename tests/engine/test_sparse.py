@@ -57,7 +57,7 @@ def test_a_windowed_model_gives_the_bits_of_the_resident_one(slots: int, format:
 
 
 @pytest.mark.parametrize("ahead", [False, True])
-@pytest.mark.parametrize("shape", [WindowShape(192), WindowShape(60, pinned=20, gap=2), WindowShape(192, halves=True)])
+@pytest.mark.parametrize("shape", [WindowShape(192), WindowShape(60, pinned=20, gap=2), WindowShape(192, reads="halves")])
 def test_a_predictor_that_wants_every_neuron_gives_the_bits_of_exact_decoding(
     shape: WindowShape, ahead: bool, packed: Callable[..., Path]
 ) -> None:

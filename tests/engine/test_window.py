@@ -51,14 +51,14 @@ def damaged(pack: Path, folder: Path, layer: int, neuron: int) -> Path:
 
 
 shapes = st.builds(
-    lambda slots, pinned, gap, bundles, halves: WindowShape(
-        slots, min(pinned, slots) if bundles else 0, gap, bundles=bundles, halves=halves and bundles
+    lambda slots, pinned, gap, bundles, reads: WindowShape(
+        slots, min(pinned, slots) if bundles else 0, gap, bundles, reads if bundles or reads == "runs" else "bundles"
     ),
     st.integers(1, NEURONS + 20),
     st.integers(0, 60),
     st.integers(0, 5),
     st.booleans(),
-    st.booleans(),
+    st.sampled_from(["runs", "bundles", "halves"]),
 )
 passes = st.lists(st.sets(st.integers(0, NEURONS - 1), max_size=80), max_size=12)
 
@@ -134,17 +134,30 @@ def test_the_longest_unwanted_neurons_are_forgotten_first(prefer: Prefer, packed
     file.close()
 
 
-def test_halves_read_apart_bring_the_same_bytes_in_twice_the_reads(packed: Callable[..., Path]) -> None:
+def test_bundles_and_halves_read_apart_bring_the_same_bytes_in_more_reads(packed: Callable[..., Path]) -> None:
     wanted, rows, reads = np.array([3, 4, 9]), [], []
-    for halves in (False, True):
-        window, file = window_of(packed("opt"), WindowShape(8, halves=halves))
+    for way in ("runs", "bundles", "halves"):
+        window, file = window_of(packed("opt"), WindowShape(8, reads=way))
         window.fetch(wanted, 1)
         window.wait()
         rows.append(window.rows[:3].copy())
         reads.append(file.counts.reads)
         window.close()
         file.close()
-    assert np.array_equal(*rows) and reads == [2, 6]
+    assert np.array_equal(rows[0], rows[1]) and np.array_equal(rows[0], rows[2]) and reads == [2, 3, 6]
+
+
+@pytest.mark.parametrize("prefer", ["native", "twin"])
+def test_a_cleared_window_keeps_only_what_is_pinned_and_reads_the_rest_again(prefer: Prefer, packed: Callable[..., Path]) -> None:
+    window, file = window_of(packed("opt"), WindowShape(9, pinned=2), prefer)
+    for now in (1, 2):
+        window.clear()
+        assert window.used == 2
+        window.fetch(np.array([1, 7, 8]), now)
+        window.wait()
+    assert file.counts.bytes == (2 + 2 * 2) * file.layers[1].stride
+    window.close()
+    file.close()
 
 
 @pytest.mark.parametrize("prefer", ["native", "twin"])

@@ -79,6 +79,13 @@ FK_EXPORT void fk_window_state(const window_t *w, int64_t *out) {
     memcpy(out, state, sizeof state);
 }
 
+/* Forget all but the pinned ones; nothing may be under way. */
+FK_EXPORT void fk_window_clear(window_t *w) {
+    for (; w->used > w->s.pinned; w->used--)
+        if (w->s.held[w->used - 1] >= 0) w->s.slot[w->s.held[w->used - 1]] = -1;
+    w->first_new = w->used;
+}
+
 static int64_t age_of(const window_t *w, int64_t place, int64_t now) {
     int64_t neuron = w->s.held[place], age = neuron < 0 ? OLDEST : now - w->s.last[neuron];
     return age < OLDEST ? age : OLDEST;
