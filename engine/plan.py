@@ -21,7 +21,8 @@ RUN_BYTES = 4 << 20
 STREAM_DEPTH = 4
 PREFILL_TOKENS = 128
 LEAST_PREFILL_TOKENS = 16
-WANTED_CONTEXT = 2048
+WANTED_CONTEXT = 1024
+"""Of a model that is read for every token; a resident one gets what memory is left."""
 LEAST_CONTEXT = 512
 WANTED_SAVED_TOKENS = 512
 MOST_SAVED_TOKENS = 4096
@@ -140,7 +141,7 @@ def _planned(model: Model, memory_bytes: int, mode: Mode, pin: bool, process_byt
         raise BudgetTooSmall(least, memory_bytes)
     shapes = (
         (PREFILL_TOKENS, WANTED_CONTEXT, WANTED_SAVED_TOKENS),
-        (PREFILL_TOKENS // 2, WANTED_CONTEXT // 2, 0),
+        (PREFILL_TOKENS // 2, WANTED_CONTEXT, 0),
         (LEAST_PREFILL_TOKENS, LEAST_CONTEXT, 0),
     )
     frames = [
