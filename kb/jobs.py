@@ -127,6 +127,14 @@ def cancelled(connection: sqlite3.Connection, job_id: int, result: Any = None) -
     _end(connection, job_id, "cancelled", result=None if result is None else json.dumps(result))
 
 
+def give_back(connection: sqlite3.Connection, job_id: int) -> None:
+    """Queue a running job again, without counting the attempt: its worker ends in good order."""
+    with transaction(connection):
+        connection.execute(
+            "UPDATE jobs SET state = 'queued', attempts = max(attempts - 1, 0), text = '' WHERE id = ? AND state = 'running'", (job_id,)
+        )
+
+
 def request_cancel(connection: sqlite3.Connection, job_id: int) -> None:
     """Ask a job to stop: a queued one ends at once, a running one at its next step."""
     with transaction(connection):

@@ -24,6 +24,8 @@ class Citation:
     heading: tuple[str, ...]
     quote: str
     boxes: tuple[tuple[float, ...], ...] = ()
+    correction_id: int | None = None
+    """The person's correction that is cited; then `document` says by whom and when, and the ids of places are 0."""
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Citation:
@@ -58,6 +60,10 @@ class Answer:
     notes: tuple[str, ...] = ()
     answer_id: int | None = field(default=None)
     """Row of the bank that an instant answer came from."""
+    matched_question: str | None = None
+    """The bank's question, or the corrected one, that the user's was understood as."""
+    teacher: str | None = None
+    """The model that wrote or taught the answer, "document structure" where none did; None for a declined question and for a person's."""
 
     def to_json(self) -> dict[str, Any]:
         """JSON for the command line and the job row; the text stands under "answer"."""

@@ -75,13 +75,40 @@ def store(
             rows = _passage_rows(connection, pair)
             if rows is None:
                 continue
-            answer_id = _answer_id(connection, pair, rows, teacher, prompt_version, checked_seq)
-            cursor = connection.execute(
-                "INSERT OR IGNORE INTO bank_questions(answer_id, text, source, vector) VALUES (?, ?, ?, ?)",
-                (answer_id, pair.question, pair.source, np.asarray(vector, np.float32).tobytes()),
-            )
-            added += cursor.rowcount
+            answer_id = _known_id(connection, pair)
+            if answer_id is None:
+                answer_id = _insert(connection, pair, rows, "active", (teacher, prompt_version, checked_seq))
+            added += add_question(connection, answer_id, pair.question, pair.source, vector)
     return added
+
+
+def store_proposed(
+    connection: sqlite3.Connection,
+    pair: Pair,
+    vector: NDArray[np.float32],  # [d]
+    *,
+    teacher: str,
+    prompt_version: str,
+    checked_seq: int,
+) -> int | None:
+    """Keep a pair that was asked by a person as a proposed answer of its own; its id, None when a passage of it is gone."""
+    with transaction(connection):
+        rows = _passage_rows(connection, pair)
+        if rows is None:
+            return None
+        answer_id = _insert(connection, pair, rows, "proposed", (teacher, prompt_version, checked_seq))
+        add_question(connection, answer_id, pair.question, "human", vector)
+    return answer_id
+
+
+def add_question(connection: sqlite3.Connection, answer_id: int, text: str, source: str, vector: NDArray[np.float32]) -> int:
+    """Let another question, with its frozen vector [d], lead to an answer; returns 0 when it did already, else 1."""
+    with transaction(connection):
+        cursor = connection.execute(
+            "INSERT OR IGNORE INTO bank_questions(answer_id, text, source, vector) VALUES (?, ?, ?, ?)",
+            (answer_id, text, source, np.asarray(vector, np.float32).tobytes()),
+        )
+    return cursor.rowcount
 
 
 def _passage_rows(connection: sqlite3.Connection, pair: Pair) -> dict[int, sqlite3.Row] | None:
@@ -92,21 +119,23 @@ def _passage_rows(connection: sqlite3.Connection, pair: Pair) -> dict[int, sqlit
     return found if len(found) == len(ids) else None
 
 
-def _answer_id(
-    connection: sqlite3.Connection, pair: Pair, rows: dict[int, sqlite3.Row], teacher: str, prompt_version: str, checked_seq: int
-) -> int:
+def _known_id(connection: sqlite3.Connection, pair: Pair) -> int | None:
+    """The answer that says the same from the same place, if teaching made one."""
     first = pair.quotes[0]
     known = connection.execute(
-        "SELECT id FROM bank_answers JOIN bank_sources ON answer_id = id"
-        " WHERE passage_id = ? AND quote_start = ? AND text = ? AND state != 'tombstoned'",
+        "SELECT id FROM bank_answers JOIN bank_sources ON answer_id = id WHERE passage_id = ? AND quote_start = ? AND text = ?"
+        " AND state != 'tombstoned' AND id NOT IN (SELECT answer_id FROM proposals)",
         (first.passage_id, first.start, pair.answer),
     ).fetchone()
-    if known:
-        return int(known[0])
+    return None if known is None else int(known[0])
+
+
+def _insert(connection: sqlite3.Connection, pair: Pair, rows: dict[int, sqlite3.Row], state: str, made_by: tuple[str, str, int]) -> int:
+    """A new answer with its sources; `made_by` is teacher, prompt version and the change that it was checked against."""
+    collection_id = rows[pair.quotes[0].passage_id]["collection_id"]
     cursor = connection.execute(
-        "INSERT INTO bank_answers(collection_id, text, source, teacher, prompt_version, state, checked_seq)"
-        " VALUES (?, ?, ?, ?, ?, 'active', ?)",
-        (rows[first.passage_id]["collection_id"], pair.answer, pair.source, teacher, prompt_version, checked_seq),
+        "INSERT INTO bank_answers(collection_id, text, source, state, teacher, prompt_version, checked_seq) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (collection_id, pair.answer, pair.source, state, *made_by),
     )
     answer_id = int(cursor.lastrowid or 0)
     for quote in pair.quotes:
@@ -150,6 +179,12 @@ def counts(connection: sqlite3.Connection) -> dict[str, int]:
     states = {str(state): int(n) for state, n in connection.execute("SELECT state, count(*) FROM bank_answers GROUP BY state")}
     questions = connection.execute("SELECT count(*) FROM bank_questions JOIN bank_answers a ON a.id = answer_id WHERE state = 'active'")
     return {**states, "questions": int(questions.fetchone()[0])}
+
+
+def teacher_of(connection: sqlite3.Connection, answer_id: int) -> str:
+    """The model that wrote an answer or its questions, "document structure" where none did."""
+    row = connection.execute("SELECT teacher FROM bank_answers WHERE id = ?", (answer_id,)).fetchone()
+    return str(row[0]) if row and row[0] else "document structure"
 
 
 def teachers(connection: sqlite3.Connection) -> str:

@@ -112,7 +112,10 @@ def previous_question(connection: sqlite3.Connection, chat_id: int, job_id: int)
 
 
 def standing(connection: sqlite3.Connection, citation: Citation) -> Standing:
-    """Whether the cited place is still in the library: its document may have a newer revision, or be removed."""
+    """Whether the cited place is still in the library: its document may have a newer revision or be removed, a correction be withdrawn."""
+    if citation.correction_id is not None:
+        kept = connection.execute("SELECT 1 FROM corrections WHERE id = ? AND withdrawn_at IS NULL", (citation.correction_id,)).fetchone()
+        return "removed" if kept is None else "current"
     row = connection.execute(
         "SELECT documents.removed_at, revisions.is_current FROM documents JOIN revisions ON revisions.document_id = documents.id"
         " WHERE documents.id = ? AND revisions.id = ?",

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from kb.database import migrate, transaction
-from surrogates import bank, chat, model, sampling, schema
+from surrogates import audits, bank, chat, model, sampling, schema
 from surrogates.answer import Citation
 from surrogates.threshold import ALPHAS, DELTA, GRID, Certificate, Label, count, least_labels, sequence_test
 
@@ -157,14 +157,14 @@ def certificates(library: Library) -> list[Certificate]:
     for base in model.current(library.home, library.encoder.name).certificates:
         test = _last_test(connection, base.level)
         made = _certified(base, test) if test and test.accept_at is not None and test.fingerprint == now else _uncertified(base, test, now)
-        least = max([made.accept_at, *(lower.accept_at for lower in found)])
+        least = max([made.accept_at, audits.raised_to(connection, base.level) or 0.0, *(lower.accept_at for lower in found)])
         judged, _ = count(labels, base.accept_at)
         found.append(replace(made, accept_at=least, judged=judged, teacher=made.teacher or bank.teachers(connection)))
     return found
 
 
 def accept_at(library: Library, level: int) -> float:
-    """The least confidence at a level, cheaply: this is asked for every question."""
+    """The least confidence at a level, raised where audits found too many errors; cheaply: this is asked for every question."""
     connection = library.connection
     base: dict[int, float] = {each.level: each.accept_at for each in model.current(library.home, library.encoder.name).certificates}
     rows = connection.execute(
@@ -173,8 +173,7 @@ def accept_at(library: Library, level: int) -> float:
     if rows:
         now = sampling.fingerprint(library)
         base |= {row["level"]: float(row["accept_at"]) for row in rows if row["fingerprint"] == now and row["accept_at"] is not None}
-    least: float = max(value for each, value in base.items() if each <= level)
-    return least
+    return max([*(value for each, value in base.items() if each <= level), audits.raised_to(connection, level) or 0.0])
 
 
 def share_of_delta(tests: int) -> float:

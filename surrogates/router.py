@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from surrogates import prompt, settings, threshold
+from surrogates import bank, corrections, prompt, settings, threshold
 from surrogates.answer import Answer, Timings
 from surrogates.answerable import is_answerable
 from surrogates.question import normalise, with_topic
@@ -45,6 +45,15 @@ class Resources:
         return self.surrogate.rarity
 
 
+@dataclass(frozen=True)
+class _Watch:
+    """Whoever follows an answer as it comes."""
+
+    on_stage: Callable[[str], None] | None
+    on_text: Callable[[str], None] | None
+    should_stop: Callable[[], bool] | None
+
+
 class _Clock:
     """Seconds of each step, for the answer's timings."""
 
@@ -74,30 +83,42 @@ def answer(
 ) -> Answer:
     """Answer a question from the library: instantly when the surrogate is sure, else written by the engine, else declined.
 
+    What a person corrected comes before all of that, or in front of it where it bears on a cited passage.
     `previous` is the chat's question before this one, for follow-ups. `on_text` gets the unchecked text while it is written.
 
     Raises:
         QuestionRefused: the question is empty or too long.
     """
     clock = _Clock()
-    asked = normalise(question)
-    full = with_topic(asked, previous)
+    full = with_topic(normalise(question), previous)
     hits = resources.library.search(full, collection, limit=HITS)
     clock.lap("search")
+    if route != "engine":
+        corrected = corrections.answer(resources.library, full, collection, resources.rarity(), clock.stop())
+        if corrected is not None:
+            return corrected
+    given = _answered(full, hits, resources, clock, collection, route, _Watch(on_stage, on_text, should_stop))
+    return corrections.put_first(given, resources.library, full, collection, resources.rarity())
+
+
+def _answered(
+    full: str, hits: Sequence[Hit], resources: Resources, clock: _Clock, collection: str | None, route: AskRoute, watch: _Watch
+) -> Answer:
+    """The documents' own answer: instant, written or declined."""
     if not hits:
         return _declined(EMPTY_LIBRARY if _is_empty(resources.library, collection) else NOT_FOUND, hits, clock)
     if route != "engine":
         prediction = resources.surrogate.predict(full, hits, collection)
         clock.lap("surrogate")
         if prediction is not None and _is_sure(prediction, resources):
-            return _instant(prediction, clock)
+            return _instant(prediction, resources.library, clock)
         if route == "surrogate":
             return _declined(NO_INSTANT, hits, clock)
     if not is_answerable(full, hits, resources.rarity()):
         return _declined(NOT_FOUND, hits, clock)
-    if on_stage is not None:
-        on_stage("reading the passages")
-    return _written(full, hits, resources, clock, on_text, should_stop)
+    if watch.on_stage is not None:
+        watch.on_stage("reading the passages")
+    return _written(full, hits, resources, clock, watch)
 
 
 def _is_sure(prediction: Prediction, resources: Resources) -> bool:
@@ -105,7 +126,7 @@ def _is_sure(prediction: Prediction, resources: Resources) -> bool:
     return prediction.refused_by is None and prediction.confidence >= threshold.accept_at(resources.library, level)
 
 
-def _instant(prediction: Prediction, clock: _Clock) -> Answer:
+def _instant(prediction: Prediction, library: Library, clock: _Clock) -> Answer:
     quotes = [Quote(source.passage, *_place(source.passage, source.quote)) for source in prediction.sources]
     return Answer(
         text=prediction.text,
@@ -114,17 +135,12 @@ def _instant(prediction: Prediction, clock: _Clock) -> Answer:
         citations=tuple(quote.citation() for quote in quotes),
         seconds=clock.stop(),
         answer_id=prediction.answer_id,
+        matched_question=prediction.matched_question,
+        teacher=bank.teacher_of(library.connection, prediction.answer_id),
     )
 
 
-def _written(
-    question: str,
-    hits: Sequence[Hit],
-    resources: Resources,
-    clock: _Clock,
-    on_text: Callable[[str], None] | None,
-    should_stop: Callable[[], bool] | None,
-) -> Answer:
+def _written(question: str, hits: Sequence[Hit], resources: Resources, clock: _Clock, watch: _Watch) -> Answer:
     from engine.errors import EngineError
 
     rarity = resources.rarity()
@@ -134,7 +150,8 @@ def _written(
     try:
         with resources.scheduler.for_question() as engine:
             request = prompt.build(question, passages, begun, engine.count_tokens, engine.context_tokens)
-            generation = engine.generate(request, on_text=_gather(begun, on_text), should_stop=should_stop)
+            teacher = engine.model_name
+            generation = engine.generate(request, on_text=_gather(begun, watch.on_text), should_stop=watch.should_stop)
     except (EngineError, ModelMissing) as error:
         return _declined(f"The language model could not answer: {error}. The nearest passages are below.", hits, clock)
     clock.lap("engine")
@@ -142,7 +159,8 @@ def _written(
         begun + generation.text, question, ranked, passages[: prompt.PASSAGES], rarity, is_finished=generation.finish == "stop"
     )
     answer = _shown(settled, hits, resources, clock, [STOPPED] * (generation.finish == "cancelled"))
-    return replace(answer, seconds=replace(answer.seconds, first_token=generation.first_token_seconds))
+    seconds = replace(answer.seconds, first_token=generation.first_token_seconds)
+    return replace(answer, seconds=seconds, teacher=teacher if answer.route == "engine" else None)
 
 
 def _distinct(hits: Sequence[Hit]) -> list[Passage]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ from types import TracebackType
 from typing import Any
 
 from kb import jobs
-from kb.database import transaction
 from kb.library import Library
 from surrogates import router
 from surrogates.scheduling import Scheduler
@@ -110,17 +108,9 @@ class Runner:
     def _end_stopped(self, job: jobs.Job, result: Any = None) -> None:
         """Back to the queue when the worker ends, else cancelled as the user wished."""
         if self.is_stopping() and not jobs.is_cancel_requested(self.library.connection, job.id):
-            give_back(self.library.connection, job.id)
+            jobs.give_back(self.library.connection, job.id)
         else:
             jobs.cancelled(self.library.connection, job.id, result)
-
-
-def give_back(connection: sqlite3.Connection, job_id: int) -> None:
-    """Queue a running job again, without counting the attempt: its worker ends in good order."""
-    with transaction(connection):
-        connection.execute(
-            "UPDATE jobs SET state = 'queued', attempts = max(attempts - 1, 0), text = '' WHERE id = ? AND state = 'running'", (job_id,)
-        )
 
 
 Task = Callable[[Runner, jobs.Job, Callable[[], bool]], Outcome]

@@ -147,7 +147,73 @@ CREATE TABLE certifications (
 """,
 )
 
-MIGRATIONS = (FIRST, JUDGING)
+LEARNING = Migration(
+    3,
+    """
+-- Written answers that wait for a person; each has a bank answer of its own in the state 'proposed' until it is decided.
+CREATE TABLE proposals (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    answer_id INTEGER NOT NULL UNIQUE REFERENCES bank_answers(id),
+    question TEXT NOT NULL,
+    agreeing INTEGER NOT NULL DEFAULT 1,        -- answers to differently worded questions that say the same, this one included
+    decision TEXT NOT NULL DEFAULT 'waiting' CHECK (decision IN ('waiting', 'confirmed', 'rejected')),
+    decided_by TEXT NOT NULL DEFAULT '',
+    decided_at TEXT,
+    made_at TEXT NOT NULL DEFAULT (datetime('now'))
+) STRICT;
+
+-- What a person says against the documents, or beside them; never deleted, only withdrawn.
+CREATE TABLE corrections (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    collection_id INTEGER REFERENCES collections(id),   -- NULL: the whole library
+    question TEXT NOT NULL,
+    text TEXT NOT NULL,
+    signed_by TEXT NOT NULL,
+    signed_at TEXT NOT NULL DEFAULT (datetime('now')),
+    withdrawn_by TEXT NOT NULL DEFAULT '',
+    withdrawn_at TEXT
+) STRICT;
+CREATE TABLE correction_passages (
+    correction_id INTEGER NOT NULL REFERENCES corrections(id),
+    passage_id INTEGER NOT NULL,                -- no foreign key: the passage may go, the correction then waits for a look
+    quote_sha256 TEXT NOT NULL,
+    PRIMARY KEY (correction_id, passage_id)
+) STRICT;
+
+-- Every instant answer that was given, and whether its passages bear it out; audited NULL: not yet, or not drawn.
+CREATE TABLE served_answers (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    job_id INTEGER UNIQUE,
+    collection_id INTEGER REFERENCES collections(id),
+    question TEXT NOT NULL,
+    answer_id INTEGER NOT NULL,
+    answer TEXT NOT NULL,
+    confidence REAL NOT NULL,
+    level INTEGER NOT NULL,
+    is_drawn INTEGER NOT NULL CHECK (is_drawn IN (0, 1)),
+    audit TEXT CHECK (audit IN ('held', 'failed', 'gone')),   -- gone: the library changed before it could be audited
+    why TEXT NOT NULL DEFAULT '',
+    audited_at TEXT,
+    at TEXT NOT NULL DEFAULT (datetime('now'))
+) STRICT;
+CREATE INDEX served_answers_open ON served_answers(audit, is_drawn);
+
+-- Each time that audits found more errors than a level allows: from then on this level needs at least `accept_at`.
+CREATE TABLE breaches (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    level INTEGER NOT NULL,
+    accept_at REAL NOT NULL,
+    audited INTEGER NOT NULL,
+    failed INTEGER NOT NULL,
+    last_served INTEGER NOT NULL,               -- the newest answer that it counted; a new count begins after it
+    lifted_by TEXT NOT NULL DEFAULT '',
+    lifted_at TEXT,
+    at TEXT NOT NULL DEFAULT (datetime('now'))
+) STRICT;
+""",
+)
+
+MIGRATIONS = (FIRST, JUDGING, LEARNING)
 
 
 def connect(home: Path) -> sqlite3.Connection:

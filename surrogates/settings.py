@@ -19,13 +19,15 @@ LEVELS = 5
 class Settings:
     """`model` is a pack folder, None the default model.
 
-    `level` is how sure an instant answer must be: 1 answers most, 5 only the surest.
+    `level` is how sure an instant answer must be: 1 answers most, 5 only the surest. `accept_agreeing` lets a written answer that waits
+    for a person into the bank when a second one, to the question in other words, agrees.
     """
 
     model: str | None = None
     memory_bytes: int = 700_000_000
     mode: Mode = "exact"
     level: int = 3
+    accept_agreeing: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.level <= LEVELS:

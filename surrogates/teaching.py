@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kb.database import migrate, transaction
-from surrogates import bank, freshness, judging, schema, structure, training, writing
+from surrogates import audits, bank, freshness, judging, proposals, schema, structure, training, writing
 from surrogates.extract import extract
 from surrogates.filter import Tally, finds_its_passage, instructs_the_model, reason_to_drop, without_repeats
 from surrogates.model import current
@@ -119,6 +119,8 @@ def status(library: Library) -> dict[str, Any]:
         "model": {"trained": bool(model.facts), "problem": model.problem, **model.facts},
         "certificates": [{**certificate.to_json(), "sentence": certificate.sentence()} for certificate in judging.certificates(library)],
         "judging": asdict(judging.progress(library)),
+        "audits": {**asdict(audits.state(library)), "sentence": audits.state(library).sentence()},
+        "proposals": {"waiting": len(proposals.listing(library)), "dropped": proposals.dropped(library)},
     }
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from surrogates.runner import Runner
 
 POLL_ACTIVE_S, POLL_IDLE_S, ACTIVE_FOR_S = 0.01, 0.1, 20.0
+IDLE_SORT, IDLE_EVERY_S, IDLE_AFTER_FAILURE_S = "teaching", 1.0, 60
 RENEW_S = jobs.LEASE_S / 4
 LOG_BYTES, LOG_FILES = 2_000_000, 3
 
@@ -44,6 +45,7 @@ class Worker:
         self.lasting = lasting
         self.owner = f"{'worker' if lasting else 'command'}:{os.getpid()}:{uuid.uuid4().hex}"
         self.failed: BaseException | None = None
+        self._idle_again_at = 0.0
         self._stopping = threading.Event()
         self._holding = threading.Event()
 
@@ -125,7 +127,7 @@ class Worker:
     def _run_jobs(self, runner: Runner, kinds: tuple[str, ...]) -> None:
         from surrogates.tasks import TASKS
 
-        seen, active_at = -1, time.monotonic()
+        seen, active_at, idles = -1, time.monotonic(), self.lasting and kinds == SORTS[IDLE_SORT]
         while not self._stopping.is_set():
             version = int(runner.library.connection.execute("PRAGMA data_version").fetchone()[0])
             if version != seen:
@@ -135,7 +137,27 @@ class Worker:
                     if job is not None:
                         runner.run(job, TASKS[job.kind])
                         active_at = time.monotonic()
-            self._stopping.wait(POLL_ACTIVE_S if time.monotonic() - active_at < ACTIVE_FOR_S else POLL_IDLE_S)
+            if not (idles and self._idle(runner)):
+                self._stopping.wait(POLL_ACTIVE_S if time.monotonic() - active_at < ACTIVE_FOR_S else POLL_IDLE_S)
+
+    def _idle(self, runner: Runner) -> bool:
+        """Do a piece of what waits for idle time; False when nothing does, or when somebody works or just did.
+
+        What goes wrong there is written to the log and left alone for a while: it must not end the worker.
+        """
+        from surrogates import idle
+
+        connection = runner.library.connection
+        if time.monotonic() < self._idle_again_at or jobs.listing(connection, open_only=True, limit=1):
+            return False
+        try:
+            did = idle.work(runner.resources, lambda: self.is_stopping or bool(jobs.listing(connection, open_only=True, limit=1)))
+        except Exception:
+            log.exception("a piece of idle work failed; the next try is in %d s", IDLE_AFTER_FAILURE_S)
+            self._idle_again_at = time.monotonic() + IDLE_AFTER_FAILURE_S
+            return False
+        self._idle_again_at = 0.0 if did else time.monotonic() + IDLE_EVERY_S
+        return did
 
 
 def _is_waiting(connection: sqlite3.Connection, kinds: tuple[str, ...]) -> bool:
