@@ -35,6 +35,7 @@ _SIGNATURES = {
     "fk_stream_restart": (None, (c_void_p,)),
     "fk_stream_failure": (c_int, (c_void_p, c_void_p, c_void_p, c_void_p)),
     "fk_stream_counts": (None, (c_void_p, c_void_p)),
+    "fk_stream_drain": (c_int, (c_void_p, c_int64)),
     "fk_round_block": (c_int, (c_int, c_void_p, c_int64, c_void_p, c_int64, c_void_p, c_void_p, c_int64)),
     "fk_normalise": (c_int, (c_void_p, c_int64, c_int64, c_void_p, c_void_p, c_double, c_void_p)),
     "fk_attention": (c_int, (c_void_p, c_int64, c_int64, c_int64, c_int64, c_void_p, c_void_p, c_int64, c_int64, c_void_p)),

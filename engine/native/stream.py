@@ -75,6 +75,11 @@ class NativeStream:
         self._library.fk_stream_counts(self.handle, found)
         return ReadCounts(found[0], found[1], found[2] / 1e9)
 
+    def drain(self, rounds: int) -> None:
+        """Read every run so many times without any arithmetic; for measuring. Raises EngineError."""
+        if self._library.fk_stream_drain(self.ready(), rounds * len(self._runs)):
+            raise self.failure() or EngineError("the stream failed for no reason that it names")
+
     def ready(self) -> int:
         """`handle`, with the stream at its first run again if the last pass failed: what stood in its way may be mended by now."""
         if self._failed:
