@@ -88,8 +88,8 @@ def _draw_unanswered(turn: chat.Turn, ask: Ask) -> None:
 
 def _draw_answer(home: Path, connection: sqlite3.Connection, turn: chat.Turn, answer: Answer, ask: Ask) -> None:
     _draw_route(answer, stopped=turn.job.state == "cancelled")
-    if answer.answer_id is not None:
-        _draw_taught_question(connection, answer.answer_id)
+    if answer.matched_question is not None:
+        st.caption(f"Understood as: {text.as_markdown(answer.matched_question)}")
     st.markdown(text.as_markdown(answer.text))
     for note in answer.notes:
         st.caption(f":material/info: {text.as_markdown(note)}")
@@ -108,13 +108,6 @@ def _draw_route(answer: Answer, stopped: bool) -> None:
             st.badge("declined", icon=":material/do_not_disturb_on:", color="orange", help="The library does not seem to hold the answer.")
         if stopped:
             st.badge("stopped", icon=":material/stop_circle:", color="gray")
-
-
-def _draw_taught_question(connection: sqlite3.Connection, answer_id: int) -> None:
-    """The question that the bank holds for this answer, so that the user sees how theirs was understood."""
-    row = connection.execute("SELECT text FROM bank_questions WHERE answer_id = ? ORDER BY id LIMIT 1", (answer_id,)).fetchone()
-    if row is not None:
-        st.caption(f"Understood as: {text.as_markdown(row['text'])}")
 
 
 def _draw_citations(home: Path, connection: sqlite3.Connection, turn_id: int, answer: Answer) -> None:

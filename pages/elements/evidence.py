@@ -39,6 +39,9 @@ def open_citation(home: Path, number: int, citation: Citation, standing: Standin
     """Show a citation in a dialog over the page."""
 
     def content() -> None:
+        if citation.correction_id is not None:
+            _draw_correction(citation, standing)
+            return
         st.markdown(f"**{text.as_label(citation.document, 120)}** · revision {citation.revision}")
         if citation.heading:
             st.caption(text.heading_path(citation.heading))
@@ -54,6 +57,14 @@ def open_citation(home: Path, number: int, citation: Citation, standing: Standin
                 _draw_pages(library, _place(library, citation, citation.page))
 
     st.dialog(f"Source {number}", width="medium")(content)()
+
+
+def _draw_correction(citation: Citation, standing: Standing) -> None:
+    """What a person said, which stands on no page."""
+    st.markdown(f"**{text.as_label(citation.document, 120)}**")
+    if standing == "removed":
+        st.warning("This correction was withdrawn since.", icon=":material/history:")
+    st.html(text.marked_html(citation.quote, citation.quote))
 
 
 def open_document(home: Path, document: Document) -> None:
