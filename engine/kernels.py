@@ -115,7 +115,7 @@ def load(prefer: Literal["native", "twin"] = "native", threads: int | None = Non
 
     `threads` work on each product, the caller's included; None takes the machine's cores.
     """
-    from engine.native.build import library_path
+    from engine.native.place import library_path
 
     if prefer == "native" and library_path().exists():
         from engine.native.library import Native

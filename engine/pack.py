@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shutil
@@ -285,6 +284,8 @@ def with_padding(tiles: Bytes) -> Bytes:
 
 
 def _hash_files(files: list[Path], should_stop: ShouldStop) -> str:
+    import hashlib  # brings OpenSSL, which the engine's process does without
+
     digest = hashlib.sha256()
     for path in files:
         with path.open("rb") as file:

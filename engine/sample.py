@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import numpy as np
 
 from engine.formats import Floats
@@ -13,7 +15,7 @@ class Sampler:
     def __init__(self, temperature: float, top_p: float, seed: int) -> None:
         self._temperature = temperature
         self._top_p = top_p
-        self._random = np.random.default_rng(seed & 0xFFFFFFFFFFFFFFFF)
+        self._random = Random(seed & 0xFFFFFFFFFFFFFFFF)  # numpy.random would bring OpenSSL along
 
     def __call__(self, logits: Floats) -> int:
         """logits [vocabulary] -> a token id."""

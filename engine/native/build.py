@@ -1,13 +1,12 @@
 """Compiles the native library: `python -m engine.native.build [--compiler COMMAND]`.
 
 The system's compiler is taken, else the one in the `ziglang` wheel; where there is neither, the numpy twin serves. The library's name holds
-a hash of its sources and of the compiler's flags, so an old one is never loaded.
+a checksum of its sources and of the compiler's flags, so an old one is never loaded.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import importlib.util
 import os
 import platform
@@ -18,28 +17,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-SOURCES = Path(__file__).parent / "src"
-FLAGS = ("-std=c11", "-O3", "-fvisibility=hidden", "-ffp-contract=off", "-fno-math-errno", "-shared")
+from engine.native.place import FLAGS, SOURCES, library_path
+
 TIMEOUT_S = 600
 
 
 class CannotCompile(Exception):
     """No compiler was found, or the one that was found failed; says which and what it printed."""
-
-
-def library_path(folder: Path | None = None) -> Path:
-    """Where the library for these sources and this machine belongs, built or not."""
-    machine = f"{platform.system()}-{platform.machine()}".lower()
-    suffix = {"windows": ".dll", "darwin": ".dylib"}.get(platform.system().lower(), ".so")
-    return (folder or Path(__file__).parent / "build" / machine) / f"flashkb-{source_hash()}{suffix}"
-
-
-def source_hash() -> str:
-    """Twelve hexadecimal digits over the sources and flags."""
-    digest = hashlib.sha256(repr(FLAGS).encode())
-    for file in sorted(SOURCES.iterdir()):
-        digest.update(file.name.encode() + b"\0" + file.read_bytes().replace(b"\r\n", b"\n"))
-    return digest.hexdigest()[:12]
 
 
 def compilers() -> list[list[str]]:

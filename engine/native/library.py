@@ -12,7 +12,7 @@ import numpy as np
 from engine import formats
 from engine.formats import Bytes, Floats
 from engine.kernels import Activation, Integers, WeightFile
-from engine.native.build import library_path
+from engine.native.place import library_path
 from engine.native.twin import check_pieces
 
 NATIVE_FORMATS = {

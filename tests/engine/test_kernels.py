@@ -11,7 +11,7 @@ import pytest
 from engine import kernels as kernel_library
 from engine.formats import FORMATS, dequantize
 from engine.kernels import DIRECT_ALIGNMENT, Kernels, aligned_buffer
-from engine.native.build import library_path
+from engine.native.place import library_path
 from engine.native.twin import Twin, quantize_activations
 from tests.engine.blocks import random_floats, random_rows, some_columns
 

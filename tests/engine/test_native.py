@@ -14,9 +14,10 @@ import pytest
 
 from engine.formats import FORMATS
 from engine.kernels import aligned_buffer
-from engine.native import build
-from engine.native.build import CannotCompile, compile_to, compilers, library_path
+from engine.native import build, place
+from engine.native.build import CannotCompile, compile_to, compilers
 from engine.native.library import Native
+from engine.native.place import library_path
 from engine.native.twin import Twin
 from tests.engine.blocks import HALF_FLOATS, TINY_SCALES, random_floats, random_rows, some_columns
 
@@ -210,9 +211,9 @@ def test_other_sources_have_another_name(tmp_path: Path, monkeypatch: pytest.Mon
     before = library_path(tmp_path)
     sources = tmp_path / "src"
     sources.mkdir()
-    for file in build.SOURCES.iterdir():
+    for file in place.SOURCES.iterdir():
         (sources / file.name).write_bytes(file.read_bytes())
-    monkeypatch.setattr(build, "SOURCES", sources)
+    monkeypatch.setattr(place, "SOURCES", sources)
     assert library_path(tmp_path) == before
     (sources / "pool.c").write_text("int changed;")
     assert library_path(tmp_path) != before
