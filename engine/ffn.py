@@ -173,6 +173,11 @@ class StreamedFeedForward:
                     total.add(neurons)
         return total.finish()
 
+    def set_reading(self, readers: int, piece_bytes: int) -> None:
+        """See `NativeStream.set_reading`; without a native stream nothing changes."""
+        if isinstance(self._stream, NativeStream):
+            self._stream.set_reading(readers, piece_bytes)
+
     def take_counts(self) -> ReadCounts:
         """See `FeedForward`."""
         counts, self.file.counts = self.file.counts, ReadCounts()

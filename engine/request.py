@@ -51,7 +51,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Generation:
-    """What a request gave. `finish` is "stop" (end token or stop string), "length" or "cancelled"; rates are over decode alone."""
+    """What a request gave. `finish` is "stop" (end token or stop string), "length" or "cancelled"; rates are over decode alone.
+
+    `planned_again` says why reading or computing was planned again since the model was loaded, None while all is as planned.
+    """
 
     text: str
     tokens: int
@@ -64,3 +67,4 @@ class Generation:
     stall_share: float
     peak_rss_bytes: int
     mode: Mode
+    planned_again: str | None = None

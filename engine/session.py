@@ -18,10 +18,13 @@ from engine.curves import gap_bytes_here
 from engine.decoder import Decoder
 from engine.errors import ContextTooLong
 from engine.ffn import FeedForward, StreamedFeedForward
-from engine.flash import BundleFile
+from engine.flash import BundleFile, ReadCounts
 from engine.formats import Floats
 from engine.kv import KVCache, PrefixStore
 from engine.memory import peak_resident_bytes, resident_bytes
+from engine.native.library import Native
+from engine.native.stream import PIECE_BYTES, READERS
+from engine.pace import Manner, Pace
 from engine.plan import RUN_BYTES, STREAM_DEPTH, Plan, model_of, plan_model
 from engine.request import Generation, Mode, Request
 from engine.sample import Sampler
@@ -47,7 +50,7 @@ class Session:
         Raises BudgetTooSmall or CorruptPack.
         """
         self._manifest = manifests.load(pack)
-        kernels = kernel_library.load()
+        self._kernels = kernels = kernel_library.load()
         self.kernels_name = kernels.name
         self.tokenizer = Tokenizer(open_codec(pack, self._manifest), self._manifest.tokenizer)
         self.plan: Plan = plan_model(model_of(self._manifest), memory_bytes, mode, pin, resident_bytes() + _LOADING_BYTES)
@@ -60,6 +63,9 @@ class Session:
         self._decoder = Decoder(self._manifest.config, weights, self._feed_forward, kernels)
         self._cache = KVCache(self._manifest.config, self.plan.context_tokens)
         self._prefixes = PrefixStore(self.plan.saved_tokens)
+        self._counts = ReadCounts()
+        threads = kernels.threads if isinstance(kernels, Native) else 1
+        self.pace = Pace(Manner(READERS, PIECE_BYTES, threads), self._apply)
 
     def _make_feed_forward(self, pack: Path, file: BundleFile, weights: ResidentWeights, kernels: kernel_library.Kernels) -> FeedForward:
         plan, stride = self.plan, file.layers[0].stride
@@ -83,6 +89,19 @@ class Session:
         self._feed_forward.close()
         self._weights.close()
 
+    def _apply(self, manner: Manner) -> None:
+        if isinstance(self._kernels, Native):
+            self._kernels.set_threads(manner.threads)
+        if isinstance(self._feed_forward, StreamedFeedForward):
+            self._feed_forward.set_reading(manner.readers, manner.piece_bytes)
+
+    def keep_pace(self, seconds: float) -> None:
+        """One more token took so long: where the machine has changed, reading and computing are planned again."""
+        counts = self._feed_forward.take_counts()
+        self._counts += counts
+        if isinstance(self._kernels, Native):
+            self.pace.note(seconds, counts.bytes, counts.stall_s)
+
     def generate(self, request: Request, on_text: OnText, should_stop: ShouldStop) -> Generation:
         """Answer a request; `on_text` gets each piece of text once it cannot change any more.
 
@@ -93,7 +112,7 @@ class Session:
         if len(tokens) + 1 > self.plan.context_tokens:
             raise ContextTooLong(len(tokens), self.plan.context_tokens)
         answer = _Answer(self, request, tokens, on_text)
-        self._feed_forward.take_counts()
+        self.take_counts()
         hidden = self._prefill(tokens, should_stop)
         if hidden is None:
             return answer.generation("cancelled", began)
@@ -129,7 +148,7 @@ class Session:
 
     def take_counts(self) -> tuple[int, int, float]:
         """Bytes and reads since the last call, and seconds waited for them."""
-        counts = self._feed_forward.take_counts()
+        counts, self._counts = self._counts + self._feed_forward.take_counts(), ReadCounts()
         return counts.bytes, counts.reads, counts.stall_s
 
     def log_likelihoods(self, tokens: Sequence[int], first: int) -> Floats:
@@ -222,8 +241,10 @@ class _Answer:
         if progress.tokens == 1:
             progress.first_token_s = now - self._began
         else:
+            before = progress.decode_s
             progress.decode_s = now - self._began - progress.first_token_s
             progress.decoded += 1
+            self._session.keep_pace(progress.decode_s - before)
 
     def _show(self, piece: str) -> None:
         self._emit(self._stops.push(piece))
@@ -249,4 +270,5 @@ class _Answer:
             stall_share=stall_s / progress.decode_s if progress.decode_s else 0.0,
             peak_rss_bytes=peak_resident_bytes(),
             mode=self._session.plan.arithmetic,
+            planned_again=self._session.pace.reason,
         )

@@ -35,6 +35,7 @@ _SIGNATURES = {
     "fk_stream_restart": (None, (c_void_p,)),
     "fk_stream_failure": (c_int, (c_void_p, c_void_p, c_void_p, c_void_p)),
     "fk_stream_counts": (None, (c_void_p, c_void_p)),
+    "fk_stream_pace": (None, (c_void_p, c_int, c_int64)),
     "fk_stream_drain": (c_int, (c_void_p, c_int64)),
     "fk_round_block": (c_int, (c_int, c_void_p, c_int64, c_void_p, c_int64, c_void_p, c_void_p, c_int64)),
     "fk_normalise": (c_int, (c_void_p, c_int64, c_int64, c_void_p, c_void_p, c_double, c_void_p)),
@@ -118,6 +119,10 @@ class Native:
             raise ValueError(f"this machine has no {path!r} kernels")
         self.threads = int(self.library.fk_set_threads(threads or default_threads()))
         self.name = f"native {self.library.fk_name().decode()}"
+
+    def set_threads(self, threads: int) -> None:
+        """So many threads work on each call from now on, the caller's included; results do not change."""
+        self.threads = int(self.library.fk_set_threads(threads))
 
     def matmul(self, format: str, weights: Bytes, x: Floats) -> Floats:
         stride = row_stride(format, weights, x.shape[1])

@@ -75,6 +75,10 @@ class NativeStream:
         self._library.fk_stream_counts(self.handle, found)
         return ReadCounts(found[0], found[1], found[2] / 1e9)
 
+    def set_reading(self, readers: int, piece_bytes: int) -> None:
+        """Threads that read from now on (16 at most) and the pieces in which they do; what is read does not change."""
+        self._library.fk_stream_pace(self.handle, readers, piece_bytes)
+
     def drain(self, rounds: int) -> None:
         """Read every run so many times without any arithmetic; for measuring. Raises EngineError."""
         if self._library.fk_stream_drain(self.ready(), rounds * len(self._runs)):

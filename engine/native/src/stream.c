@@ -16,9 +16,14 @@
 
 enum { MOST_READERS = 16, MOST_SLOTS = 64, FK_CORRUPT = -5 };
 
+typedef struct {
+    stream_t *stream;
+    int number;
+} seat_t;
+
 struct stream {
     run_t *runs;
-    int64_t count, slot_bytes, depth, piece_bytes;
+    int64_t count, slot_bytes, depth, piece_bytes, coming_piece_bytes; /* the latter from the next run on */
     uint8_t *slots;
     int64_t taking, taking_piece; /* the next piece to read: of run `taking`, counted on over all rounds */
     int64_t given;                /* the run that the arithmetic asks for next */
@@ -28,10 +33,11 @@ struct stream {
     int64_t failed_run, failed_tile;
     int64_t bytes, reads, stall_ns;
     lock_t lock;
-    signal_t room, arrived;
-    int threads;
+    signal_t room, parked, arrived;
+    int threads, active; /* those past the first `active` wait */
     thread_t handles[MOST_READERS];
     thread_start_t starts[MOST_READERS];
+    seat_t seats[MOST_READERS];
 };
 
 static int64_t run_bytes(const run_t *run) { return run->tiles * run->form->stride; }
@@ -61,6 +67,7 @@ static void fail(stream_t *s, int failure, int system_error, int64_t run, int64_
 
 /* One piece of a run; called under the lock and returns under it. */
 static void bring_piece(stream_t *s, uint8_t *bounce) {
+    if (s->taking_piece == 0) s->piece_bytes = s->coming_piece_bytes;
     int64_t number = s->taking, slot = number % s->depth, from = s->taking_piece * s->piece_bytes;
     const run_t *run = run_of(s, number);
     int64_t whole = run_bytes(run), size = whole - from < s->piece_bytes ? whole - from : s->piece_bytes;
@@ -88,12 +95,14 @@ static void bring_piece(stream_t *s, uint8_t *bounce) {
 }
 
 static void reader(void *context) {
-    stream_t *s = context;
+    seat_t *seat = context;
+    stream_t *s = seat->stream;
     uint8_t *bounce = fk_aligned_memory(BOUNCE);
     lock_take(&s->lock);
     if (!bounce) fail(s, FK_NO_MEMORY, 0, 0, 0);
     while (!s->closing) {
-        if (!bounce || s->failure || s->taking - s->given >= s->depth) signal_wait(&s->room, &s->lock);
+        if (!bounce || seat->number >= s->active) signal_wait(&s->parked, &s->lock);
+        else if (s->failure || s->taking - s->given >= s->depth) signal_wait(&s->room, &s->lock);
         else bring_piece(s, bounce);
     }
     lock_give(&s->lock);
@@ -104,6 +113,7 @@ FK_EXPORT void fk_stream_close(stream_t *s) {
     lock_take(&s->lock);
     s->closing = 1;
     signal_all(&s->room);
+    signal_all(&s->parked);
     lock_give(&s->lock);
     for (int i = 0; i < s->threads; i++) thread_join(s->handles[i]);
     fk_aligned_free(s->slots);
@@ -115,14 +125,15 @@ FK_EXPORT void fk_stream_close(stream_t *s) {
 FK_EXPORT stream_t *fk_stream_open(const run_t *runs, int64_t count, int64_t slot_bytes, int64_t depth, int64_t piece_bytes, int threads) {
     stream_t *s = malloc(sizeof *s);
     if (!s) return NULL;
-    *s = (stream_t){.count = count, .slot_bytes = slot_bytes, .piece_bytes = piece_bytes, .lock = LOCK_INIT, .room = SIGNAL_INIT, .arrived = SIGNAL_INIT};
+    *s = (stream_t){.count = count, .slot_bytes = slot_bytes, .coming_piece_bytes = piece_bytes, .active = threads, .lock = LOCK_INIT, .room = SIGNAL_INIT, .parked = SIGNAL_INIT, .arrived = SIGNAL_INIT};
     s->depth = depth > MOST_SLOTS ? MOST_SLOTS : depth;
     s->runs = malloc(sizeof *runs * (size_t)count);
     s->slots = fk_aligned_memory((size_t)(slot_bytes * s->depth));
     if (s->runs && s->slots) {
         memcpy(s->runs, runs, sizeof *runs * (size_t)count);
-        for (; s->threads < threads && s->threads < MOST_READERS; s->threads++) {
-            s->starts[s->threads] = (thread_start_t){reader, s};
+        for (; s->threads < MOST_READERS; s->threads++) {
+            s->seats[s->threads] = (seat_t){s, s->threads};
+            s->starts[s->threads] = (thread_start_t){reader, &s->seats[s->threads]};
             if (thread_make(&s->handles[s->threads], &s->starts[s->threads])) break;
         }
     }
@@ -185,6 +196,15 @@ void fk_stream_give(stream_t *s) {
     s->ready[s->given % s->depth] = 0;
     s->given++;
     signal_all(&s->room);
+    lock_give(&s->lock);
+}
+
+/* How many threads read from now on, and in pieces of how many bytes from the next run on. */
+FK_EXPORT void fk_stream_pace(stream_t *s, int readers, int64_t piece_bytes) {
+    lock_take(&s->lock);
+    s->active = readers < 1 ? 1 : readers;
+    s->coming_piece_bytes = piece_bytes;
+    signal_all(&s->parked);
     lock_give(&s->lock);
 }
 
