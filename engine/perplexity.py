@@ -18,17 +18,18 @@ class Perplexity:
     tokens: int
 
 
-def perplexity(engine: Engine, text: str) -> Perplexity:
+def perplexity(engine: Engine, text: str, most_windows: int | None = None) -> Perplexity:
     """Cut the text into windows of 512 tokens and judge the second half of each, given the first.
 
-    A text shorter than a window is judged from its second token on. ValueError when there is nothing to judge.
+    A text shorter than a window is judged from its second token on. `most_windows` bounds the work, from the text's beginning on.
+    ValueError when there is nothing to judge.
     """
     tokens = engine.encode(text)
     if len(tokens) < 2:
         raise ValueError(f"the text has {len(tokens)} tokens, expected at least 2")
     lead = engine.encode("")
     total, judged = 0.0, 0
-    for window in _windows(tokens):
+    for window in _windows(tokens)[:most_windows]:
         first = len(window) // 2 + 1 if len(window) == WINDOW_TOKENS else 1
         values = engine.log_likelihoods([*lead[:1], *window[1:]] if lead else window, first)
         total -= sum(values)
