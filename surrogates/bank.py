@@ -78,7 +78,7 @@ def store(
             answer_id = _known_id(connection, pair)
             if answer_id is None:
                 answer_id = _insert(connection, pair, rows, "active", (teacher, prompt_version, checked_seq))
-            added += add_question(connection, answer_id, pair.question, pair.source, vector)
+            added += add_question(connection, answer_id, pair.question, pair.source, vector, teacher)
     return added
 
 
@@ -101,12 +101,17 @@ def store_proposed(
     return answer_id
 
 
-def add_question(connection: sqlite3.Connection, answer_id: int, text: str, source: str, vector: NDArray[np.float32]) -> int:
-    """Let another question, with its frozen vector [d], lead to an answer; returns 0 when it did already, else 1."""
+def add_question(
+    connection: sqlite3.Connection, answer_id: int, text: str, source: str, vector: NDArray[np.float32], teacher: str = ""
+) -> int:
+    """Let another question, with its frozen vector [d], lead to an answer; returns 0 when it did already, else 1.
+
+    `teacher` is the model that wrote the question, "" where a person or the structure did.
+    """
     with transaction(connection):
         cursor = connection.execute(
-            "INSERT OR IGNORE INTO bank_questions(answer_id, text, source, vector) VALUES (?, ?, ?, ?)",
-            (answer_id, text, source, np.asarray(vector, np.float32).tobytes()),
+            "INSERT OR IGNORE INTO bank_questions(answer_id, text, source, vector, teacher) VALUES (?, ?, ?, ?, ?)",
+            (answer_id, text, source, np.asarray(vector, np.float32).tobytes(), teacher),
         )
     return cursor.rowcount
 
@@ -181,15 +186,22 @@ def counts(connection: sqlite3.Connection) -> dict[str, int]:
     return {**states, "questions": int(questions.fetchone()[0])}
 
 
-def teacher_of(connection: sqlite3.Connection, answer_id: int) -> str:
-    """The model that wrote an answer or its questions, "document structure" where none did."""
-    row = connection.execute("SELECT teacher FROM bank_answers WHERE id = ?", (answer_id,)).fetchone()
+def teacher_of(connection: sqlite3.Connection, answer_id: int, question: str) -> str:
+    """The model that wrote a question of the bank or its answer, "document structure" where none did."""
+    row = connection.execute(
+        "SELECT coalesce(nullif(q.teacher, ''), a.teacher) FROM bank_questions q JOIN bank_answers a ON a.id = q.answer_id"
+        " WHERE a.id = ? AND q.text = ?",
+        (answer_id, question),
+    ).fetchone()
     return str(row[0]) if row and row[0] else "document structure"
 
 
 def teachers(connection: sqlite3.Connection) -> str:
-    """The models that wrote the answers that may serve, and "document structure" where none did, in one phrase."""
-    rows = connection.execute("SELECT DISTINCT teacher FROM bank_answers WHERE state = 'active' AND teacher != '' ORDER BY teacher")
+    """The models that wrote what may serve, and "document structure" where none did, in one phrase."""
+    rows = connection.execute(
+        "SELECT teacher FROM bank_answers WHERE state = 'active' AND teacher != '' UNION SELECT q.teacher FROM bank_questions q"
+        " JOIN bank_answers a ON a.id = q.answer_id WHERE a.state = 'active' AND q.teacher != '' ORDER BY 1"
+    )
     return ", ".join(str(row[0]) for row in rows) or "document structure"
 
 

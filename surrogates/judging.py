@@ -186,7 +186,7 @@ def _test_levels(library: Library, *, again: bool) -> None:
     connection, now = library.connection, sampling.fingerprint(library)
     if _is_unsettled(connection, now):
         return
-    labels, teacher = _labels(connection, now), bank.teachers(connection)
+    labels = _labels(connection, now)
     for base in model.current(library.home, library.encoder.name).certificates:
         test, alpha = _last_test(connection, base.level), ALPHAS[base.level - 1]
         judged, _ = count(labels, base.accept_at)
@@ -197,7 +197,7 @@ def _test_levels(library: Library, *, again: bool) -> None:
         connection.execute(
             "INSERT INTO certifications(level, fingerprint, teacher, delta, labels, answered, wrong, accept_at)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (base.level, now, teacher, delta, judged, answered, wrong, accept),
+            (base.level, now, bank.teachers(connection), delta, judged, answered, wrong, accept),
         )
 
 

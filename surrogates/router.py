@@ -136,7 +136,7 @@ def _instant(prediction: Prediction, library: Library, clock: _Clock) -> Answer:
         seconds=clock.stop(),
         answer_id=prediction.answer_id,
         matched_question=prediction.matched_question,
-        teacher=bank.teacher_of(library.connection, prediction.answer_id),
+        teacher=bank.teacher_of(library.connection, prediction.answer_id, prediction.matched_question),
     )
 
 

@@ -213,7 +213,16 @@ CREATE TABLE breaches (
 """,
 )
 
-MIGRATIONS = (FIRST, JUDGING, LEARNING)
+TEACHERS = Migration(
+    4,
+    """
+-- Who wrote the question; an answer cut from the passage may have been found by structure before.
+ALTER TABLE bank_questions ADD COLUMN teacher TEXT NOT NULL DEFAULT '';
+UPDATE bank_questions SET teacher = (SELECT teacher FROM bank_answers WHERE id = answer_id) WHERE source = 'engine';
+""",
+)
+
+MIGRATIONS = (FIRST, JUDGING, LEARNING, TEACHERS)
 
 
 def connect(home: Path) -> sqlite3.Connection:

@@ -20,7 +20,8 @@ class Settings:
     """`model` is a pack folder, None the default model.
 
     `level` is how sure an instant answer must be: 1 answers most, 5 only the surest. `accept_agreeing` lets a written answer that waits
-    for a person into the bank when a second one, to the question in other words, agrees.
+    for a person into the bank when a second one, to the question in other words, agrees. `teacher_url` is the base address of an
+    OpenAI-compatible server that teaches with its `teacher_model` instead of `model`; None: no text goes to any server.
     """
 
     model: str | None = None
@@ -28,6 +29,8 @@ class Settings:
     mode: Mode = "exact"
     level: int = 3
     accept_agreeing: bool = False
+    teacher_url: str | None = None
+    teacher_model: str = ""
 
     def __post_init__(self) -> None:
         if not 1 <= self.level <= LEVELS:

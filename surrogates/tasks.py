@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sqlite3
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
 from engine.request import Generation, Request
 from kb import jobs
-from surrogates import chat, evaluate, router, sampling, teaching
+from surrogates import chat, evaluate, router, sampling, settings, teaching
 from surrogates.question import with_topic
+from surrogates.remote import KEY_VARIABLE, RemoteTeacher
 from surrogates.runner import Outcome, Runner, Stopped, Task
 
 ShouldStop = Callable[[], bool]
@@ -115,15 +118,17 @@ def _safe_name(name: str) -> str:
 def _teach(runner: Runner, job: jobs.Job, should_stop: ShouldStop) -> Outcome:
     """Write question-answer pairs, then train on them, unless it was stopped."""
 
+    teacher = remote_teacher(runner.library.connection)
+
     def complete(request: Request) -> Generation:
-        return runner.scheduler.generate_patiently(request, should_stop)
+        return runner.scheduler.generate_patiently(request, should_stop) if teacher is None else teacher.complete(request)
 
     taught = teaching.teach(
         runner.library,
         complete,
         limit=job.payload.get("limit"),
         collection=runner.collection(job),
-        teacher=runner.scheduler.model_name(),
+        teacher=runner.scheduler.model_name() if teacher is None else teacher.name,
         on_progress=lambda stage, share: runner.report(job, stage, TEACHING_SHARE * share),
         should_stop=should_stop,
     )
@@ -135,6 +140,14 @@ def _teach(runner: Runner, job: jobs.Job, should_stop: ShouldStop) -> Outcome:
         should_stop=should_stop,
     )
     return Outcome({**taught.to_json(), "training": trained}, stopped=should_stop())
+
+
+def remote_teacher(connection: sqlite3.Connection) -> RemoteTeacher | None:
+    """The server that teaches if the settings name one; its key comes from the environment."""
+    chosen = settings.load(connection)
+    if chosen.teacher_url is None:
+        return None
+    return RemoteTeacher(chosen.teacher_url, chosen.teacher_model, os.environ.get(KEY_VARIABLE, ""))
 
 
 def _train(runner: Runner, job: jobs.Job, should_stop: ShouldStop) -> Outcome:

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import json
 import logging
+import math
+import sqlite3
+import statistics
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +26,7 @@ from surrogates.filter import Tally, finds_its_passage, instructs_the_model, rea
 from surrogates.model import current
 from surrogates.pairs import Pair
 from surrogates.remembering import remember
+from surrogates.remote import TeacherFailed
 from surrogates.wording import Rarity, words
 
 if TYPE_CHECKING:
@@ -33,8 +37,12 @@ if TYPE_CHECKING:
 STRUCTURE_VERSION = "structure-1"
 LEAST_WORDS = 12
 """The engine is not asked about passages that say less."""
+FAILURES_IN_A_ROW = 5
+"""Passages for which the teacher may fail one after the other before the run ends."""
 Progress = Callable[[str, float], None]
 """Gets (what is being done, in the user's words; share done 0..1)."""
+ASKED_LATELY = 1_000
+"""Questions that tell which passages are asked about."""
 AHEAD = 50
 """Passages whose questions are encoded in one go."""
 log = logging.getLogger(__name__)
@@ -81,16 +89,17 @@ def teach(
     on_progress: Progress | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Taught:
-    """Make pairs for the passages that have none yet, at most `limit`, the most central first, and keep those that pass every filter.
+    """Make pairs for the passages that have none yet, at most `limit`, and keep those that pass every filter.
 
-    `complete` runs one request; `teacher` names its model. Raises what `complete` raises; what was kept until then stays.
+    The most asked and most central passages come first. `complete` runs one request; `teacher` names its model. Raises what `complete`
+    raises, a `TeacherFailed` only after `FAILURES_IN_A_ROW`; what was kept until then stays.
     """
     migrate(library.connection, "surrogates", schema.MIGRATIONS)
     remember(library)
     bank.use_encoder(library)
     freshness.replay(library)
     run = _Run(library, complete, teacher, should_stop or _never, on_progress or _ignore, Rarity.of_library(library.connection))
-    waiting = _central(library, _waiting(library, collection))[:limit]
+    waiting = _in_order(library, _waiting(library, collection))[:limit]
     if not _read_structure(run, waiting) or not _write_questions(run, waiting):
         return Taught(run.passages, True, run.tally, run.engine_s)
     freshness.recheck(library, run.should_stop)
@@ -116,12 +125,29 @@ def status(library: Library) -> dict[str, Any]:
         **asdict(tally),
         "bank": bank.counts(connection),
         "engine_s": round(engine_s, 1),
+        **_break_even(connection, engine_s),
         "model": {"trained": bool(model.facts), "problem": model.problem, **model.facts},
         "certificates": [{**certificate.to_json(), "sentence": certificate.sentence()} for certificate in judging.certificates(library)],
         "judging": asdict(judging.progress(library)),
         "audits": {**asdict(audits.state(library)), "sentence": audits.state(library).sentence()},
         "proposals": {"waiting": len(proposals.listing(library)), "dropped": proposals.dropped(library)},
     }
+
+
+def _break_even(connection: sqlite3.Connection, engine_s: float) -> dict[str, Any]:
+    """How many instant answers give back the teacher's seconds, by what answers of both kinds took lately; None before there are both."""
+    taken = {}
+    for route in ("engine", "surrogate"):
+        rows = connection.execute(
+            "SELECT json_extract(result, '$.seconds.total') FROM jobs WHERE kind = 'ask' AND state = 'done'"
+            " AND json_extract(result, '$.route') = ? ORDER BY id DESC LIMIT ?",
+            (route, ASKED_LATELY),
+        ).fetchall()
+        taken[route] = statistics.median(row[0] for row in rows) if rows else None
+    written, instant = taken["engine"], taken["surrogate"]
+    if written is None or instant is None or written <= instant:
+        return {"written_s": written, "instant_s": instant, "break_even_questions": None}
+    return {"written_s": written, "instant_s": instant, "break_even_questions": math.ceil(engine_s / (written - instant))}
 
 
 def examples(library: Library, limit: int = 20) -> list[dict[str, Any]]:
@@ -142,17 +168,27 @@ def _waiting(library: Library, collection: str | None) -> list[Passage]:
     return [passage for passage in library.passages(collection) if passage.id not in done]
 
 
-def _central(library: Library, passages: Sequence[Passage]) -> list[Passage]:
-    """Passages nearest to what their document is about first."""
+def _in_order(library: Library, passages: Sequence[Passage]) -> list[Passage]:
+    """Passages that answers cited most first, then those nearest to what their document is about."""
+    asked = _cited(library)
     by_document: dict[int, list[Passage]] = defaultdict(list)
     for passage in passages:
         by_document[passage.document_id].append(passage)
-    scored: list[tuple[float, int, Passage]] = []
+    scored: list[tuple[int, float, int, Passage]] = []
     for group in by_document.values():
         vectors = library.vectors([passage.id for passage in group])  # [n, d]
         scores = vectors @ vectors.mean(axis=0)
-        scored += [(-float(score), passage.id, passage) for score, passage in zip(scores, group, strict=True)]
-    return [passage for _, _, passage in sorted(scored, key=lambda entry: entry[:2])]
+        scored += [(-asked[passage.id], -float(score), passage.id, passage) for score, passage in zip(scores, group, strict=True)]
+    return [entry[-1] for entry in sorted(scored, key=lambda entry: entry[:3])]
+
+
+def _cited(library: Library) -> Counter[int]:
+    """How often each passage was cited first by an answer, over the latest questions."""
+    rows = library.connection.execute(
+        "SELECT json_extract(result, '$.citations[0].passage_id') FROM jobs WHERE kind = 'ask' AND state = 'done' ORDER BY id DESC LIMIT ?",
+        (ASKED_LATELY,),
+    )
+    return Counter(int(row[0]) for row in rows if row[0])
 
 
 def _read_structure(run: _Run, waiting: Sequence[Passage]) -> bool:
@@ -187,34 +223,49 @@ def _structure_pairs(library: Library, document_ids: set[int]) -> dict[int, list
 
 
 def _write_questions(run: _Run, waiting: Sequence[Passage]) -> bool:
-    """The engine's questions for each passage; False when it was stopped."""
+    """The teacher's questions for each passage; False when it was stopped.
+
+    A passage for which the teacher fails is left for the next run, and the reason counted; failing again and again ends the run.
+    """
+    failures = 0
     for number, passage in enumerate(waiting):
         if run.should_stop():
             return False
         run.on_progress(f"writing questions, passage {number + 1} of {len(waiting)}", 0.2 + 0.8 * number / len(waiting))
         tally = Tally()
-        if instructs_the_model(passage.text):
-            tally.drop("instruction")
-            _record(run, passage, [], run.teacher, writing.PROMPT_VERSION, 0.0, tally)
+        try:
+            written = _written(run, passage, tally)
+        except TeacherFailed as error:
+            failures += 1
+            log.warning("passage %d was not taught: %s", passage.id, error)
+            run.tally.drop(error.reason)
+            if failures == FAILURES_IN_A_ROW:
+                raise
             continue
-        written = _written(run, passage)
         if written is None:
             return False
+        failures = 0
         texts, seconds = written
         pairs = list(_extracted(run, passage, texts, tally))
         _record(run, passage, pairs, run.teacher, writing.PROMPT_VERSION, seconds, tally)
     return True
 
 
-def _written(run: _Run, passage: Passage) -> tuple[list[str], float] | None:
-    """The engine's questions and the seconds they took; None when the run was stopped meanwhile."""
+def _written(run: _Run, passage: Passage, tally: Tally) -> tuple[list[str], float] | None:
+    """The teacher's questions and the seconds they took; None when the run was stopped meanwhile."""
+    if instructs_the_model(passage.text):
+        tally.drop("instruction")
+        return [], 0.0
     if len(words(passage.text)) < LEAST_WORDS:
         return [], 0.0
     started = time.monotonic()
     generation = run.complete(writing.request(passage))
     if generation.finish == "cancelled":
         return None
-    return writing.questions(generation.text), time.monotonic() - started
+    texts = writing.questions(generation.text)
+    if not texts:
+        tally.drop("no question written")
+    return texts, time.monotonic() - started
 
 
 def _extracted(run: _Run, passage: Passage, texts: Sequence[str], tally: Tally) -> Iterator[Pair]:

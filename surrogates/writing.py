@@ -43,5 +43,6 @@ def request(passage: Passage) -> Request:
 
 def questions(text: str) -> list[str]:
     """The questions in what the engine wrote after "1."; an unfinished last one is left out."""
-    found = [" ".join(match.group("question").split()) for match in _NUMBERED.finditer(f"1. {text}")]
+    begun = text if re.match(r"\s*1[.)]", text) else f"1. {text}"  # a chat model numbers the first one again
+    found = [" ".join(match.group("question").split()) for match in _NUMBERED.finditer(begun)]
     return list(dict.fromkeys(question.strip(" \"'") for question in found))
