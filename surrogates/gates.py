@@ -8,14 +8,14 @@ confused is compared word by word here.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
 from surrogates.opposites import polarity_agrees
 from surrogates.quantities import signature
-from surrogates.wording import Rarity, content, language, words
+from surrogates.wording import Rarity, content, language, stem, words
 
 # What one does with anything, and words that name no component and no special task.
 _NAMES_NOTHING = """setup set open check show view see use access manage configure customize customise select choose make need do get
@@ -25,7 +25,7 @@ _NEGATIONS = frozenset({"not", "no", "never", "neither", "nor", "cannot", "none"
 # "can't" without its apostrophe, as people type it
 _UNMARKED = frozenset("cant wont dont doesnt didnt isnt arent wasnt hasnt havent couldnt shouldnt wouldnt".split())  # noqa: SIM905
 # "it fails" says what "it does not work" says
-_FAILURES = frozenset("fail fails failed failing unable impossible refuses refused".split())  # noqa: SIM905
+_FAILURES = frozenset("fail fails failed failing unable impossible refuses wrong broken faulty defective incorrect inaccurate".split())  # noqa: SIM905
 _QUANTIFIERS = {
     "only": "only", "except": "except", "unless": "unless", "exactly": "exactly", "neither": "neither", "half": "half", "twice": "twice",
     "at least": "at least", "no less than": "at least", "not less than": "at least", "no fewer than": "at least",
@@ -39,6 +39,7 @@ _BEFORE_NUMBERS = frozenset({"over", "under", "up to", "half", "twice"})
 _DESIGNATORS = frozenset("bcdefghjklmnopqrstuvwxyz") | frozenset("ii iii iv vi vii viii ix xi xii".split())  # noqa: SIM905
 _LATIN = re.compile(r"\b(?:e\.\s?g|i\.\s?e)\b\.?", re.IGNORECASE)
 _MEASURED = re.compile(r"\d\s?[A-Za-zµΩ°]{1,4}(?:/[a-z]{1,3})?\b")
+_HYPHENATED = re.compile(r"\b[^\W\d_]+(?:-[^\W\d_]+)+\b")
 _SECOND_QUESTION = re.compile(
     r"\?\s*\S.*\?|;\s*\w+"
     r"|[,;]?\s+(?:and|or)\s+(?:also\s+)?(?:what|how|where|when|why|which|who|whose|is|are|does|do|can|should|will)\b",
@@ -59,14 +60,20 @@ _DETERMINED = re.compile(
 )
 
 
+Likeness = Callable[[str, str], float]
+"""How near in meaning two texts are: a cosine of sentence vectors."""
+
+
 @dataclass(frozen=True)
 class GateSettings:
     """`distinctive_share`: a word that at most this share of the passages has, and not the evidence, names another component.
 
+    `carried`: cosine of the question with itself without that word, from which on the word carries so little that it names nothing.
     `unexplained_share`: the largest idf-weighted share of the question that neither bank question nor evidence may leave unsaid.
     """
 
     distinctive_share: float = 0.08
+    carried: float = 0.93
     unexplained_share: float = 0.5
 
     def __post_init__(self) -> None:
@@ -74,16 +81,21 @@ class GateSettings:
             raise ValueError(f"unexplained_share is {self.unexplained_share}, expected 0 to 1")
 
 
-def refusal(question: str, matched: str, evidence: str, rarity: Rarity, settings: GateSettings | None = None) -> str | None:
+def refusal(
+    question: str, matched: str, evidence: str, rarity: Rarity, settings: GateSettings | None = None, likeness: Likeness | None = None
+) -> str | None:
     """The name of the first gate that keeps `matched` from answering `question`; None when all let it pass.
 
-    `evidence` is the answer, the passage it rests on and its headings in one text.
+    `evidence` is the answer, the passage it rests on and its headings in one text. `likeness` is asked only about a question that every
+    other gate lets pass; without it, every word that the library uses elsewhere and not here names something.
     """
-    verdicts = _verdicts(question, matched, evidence, rarity, settings or GateSettings())
+    verdicts = _verdicts(question, matched, evidence, rarity, settings or GateSettings(), likeness)
     return next((name for name, passes in verdicts if not passes), None)
 
 
-def _verdicts(question: str, matched: str, evidence: str, rarity: Rarity, settings: GateSettings) -> Iterator[tuple[str, bool]]:
+def _verdicts(
+    question: str, matched: str, evidence: str, rarity: Rarity, settings: GateSettings, likeness: Likeness | None
+) -> Iterator[tuple[str, bool]]:
     yield "numbers", numbers_agree(question, matched)
     yield "codes", codes_agree(question, matched)
     yield "letters", letters_agree(question, matched)
@@ -93,7 +105,7 @@ def _verdicts(question: str, matched: str, evidence: str, rarity: Rarity, settin
     yield "two questions", is_one_question(question) or not is_one_question(matched)
     yield "pronoun", has_referents(question)
     yield "language", languages_agree(question, matched)
-    yield "component", names_same_component(question, matched, evidence, rarity, settings)
+    yield "component", names_same_component(question, matched, evidence, rarity, settings, likeness)
 
 
 def numbers_agree(question: str, matched: str) -> bool:
@@ -102,8 +114,9 @@ def numbers_agree(question: str, matched: str) -> bool:
 
 
 def codes_agree(question: str, matched: str) -> bool:
-    """Both name the same codes, part numbers and models: E-17 is E17, P200 is not P300."""
-    return signature(question).codes == signature(matched).codes
+    """Both name the same codes, part numbers and models: E-17 is E17, P200 is not P300; M109/M190 covers either."""
+    asked, known = signature(question).codes, signature(matched).codes
+    return asked == known or (bool(asked) and any(asked < frozenset(code.split("/")) and known == {code} for code in known))
 
 
 def letters_agree(question: str, matched: str) -> bool:
@@ -146,15 +159,43 @@ def languages_agree(question: str, matched: str) -> bool:
     return asked is None or known is None or asked == known
 
 
-def names_same_component(question: str, matched: str, evidence: str, rarity: Rarity, settings: GateSettings) -> bool:
+def names_same_component(
+    question: str, matched: str, evidence: str, rarity: Rarity, settings: GateSettings, likeness: Likeness | None = None
+) -> bool:
     """Whether what the question names is named by the bank question or its evidence.
 
-    A weighty word that the library uses elsewhere but not here names another component; too many words said nowhere
-    here mean another subject. A single word that the library does not know at all may be the asker's own word for it.
+    A weighty word that the library uses elsewhere but not here names another component, unless the question means the same without it
+    ("put the mark on", "together with"); too many words said nowhere here mean another subject. A single word that the library does
+    not know at all may be the asker's own word for it.
     """
-    asked, here = content(question), content(matched) | content(evidence)
-    elsewhere = [word for word in asked - here - content(_NAMES_NOTHING) if rarity.sets_apart(word, settings.distinctive_share)]
-    return not elsewhere and 1.0 - rarity.share(asked, here) <= settings.unexplained_share
+    here = content(matched) | content(evidence) | _joined(f"{matched} {evidence}")
+    asked = content(question) - content(_NAMES_NOTHING) - _pieces(question, here)
+    idle = frozenset(word for word in asked - here if _carries_little(word, question, settings, likeness))
+    elsewhere = [word for word in asked - here - idle if rarity.sets_apart(word, settings.distinctive_share)]
+    return not elsewhere and 1.0 - rarity.share(asked - idle, here) <= settings.unexplained_share
+
+
+def without(question: str, word: str) -> str:
+    """The question without the words of one stem.
+
+    >>> without("Where do I put the mark?", "mark")
+    'Where do I put the'
+    """
+    return " ".join(said for said in question.split() if word not in content(said))
+
+
+def _carries_little(word: str, question: str, settings: GateSettings, likeness: Likeness | None) -> bool:
+    return likeness is not None and likeness(question, without(question, word)) >= settings.carried
+
+
+def _joined(text: str) -> frozenset[str]:
+    """Stems of hyphenated words written as one: "BL-Touch" is "bltouch"."""
+    return frozenset(stem("".join(words(part))) for part in _HYPHENATED.findall(text))
+
+
+def _pieces(question: str, here: frozenset[str]) -> frozenset[str]:
+    """What the question writes in pieces and the evidence as one word."""
+    return frozenset(word for part in _HYPHENATED.findall(question) if _joined(part) <= here for word in content(part))
 
 
 def _listed(text: str) -> frozenset[str]:

@@ -46,7 +46,7 @@ def current(home: Path, encoder: str) -> Model:
     try:
         stamp = file.stat().st_mtime_ns
     except FileNotFoundError:
-        return Model(encoder)
+        return _untrained(encoder)
     return _read(file, stamp, encoder)
 
 
@@ -70,6 +70,12 @@ def save(home: Path, model: Model) -> None:
         "facts": model.facts,
     }
     _replace(folder / MODEL, json.dumps(value, indent=1).encode("utf-8"))
+
+
+@lru_cache(maxsize=8)
+def _untrained(encoder: str) -> Model:
+    """One object, so that whoever holds it sees that nothing changed."""
+    return Model(encoder)
 
 
 @lru_cache(maxsize=8)

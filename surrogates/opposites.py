@@ -13,13 +13,9 @@ from surrogates.wording import fold
 # Which side is meant must be said by both questions or by neither.
 _STRICT_PAIRS = """max maximum maximal highest upper greatest most | min minimum minimal lowest lower least smallest fewest
 before prior preceding until | after following afterwards
-with including | without excluding
+including | excluding
 above exceed exceeds exceeding | below beneath
-more | less fewer
-higher | lower
 high | low
-faster | slower
-longer | shorter
 inlet intake input incoming | outlet exhaust output outgoing
 left lefthand | right righthand
 import | export
@@ -27,7 +23,11 @@ upload | download
 always | never"""
 
 # A question may leave the side out, but not name the other one.
-_OPPOSITES = """suction | discharge delivery
+_OPPOSITES = """more | less fewer
+higher | lower
+faster | slower
+longer | shorter
+suction | discharge delivery
 front | rear back
 top upper | bottom lower
 inner inside internal indoor | outer outside external outdoor
@@ -56,7 +56,7 @@ _ACTION_PAIRS = """on enable enabled enabling activate activated engage | off di
 start starting begin launch | stop stopping end halt quit
 open opening | close closing shut
 install installing mount fit attach insert assemble | remove removing uninstall dismount detach eject disassemble dismantle
-add adding create creating | delete deleting remove removing
+add adding create creating | delete deleting remove removing uninstall erase erasing
 connect connecting | disconnect disconnecting
 increase increasing raise raising grow enlarge | decrease decreasing reduce reducing lower lowering shrink
 lock locking tighten tightening fasten | unlock unlocking loosen loosening unfasten
@@ -78,6 +78,23 @@ safe | unsafe dangerous"""
 # "on" is a state only after such a verb or at the end; elsewhere it is a preposition. "left on" is not the left side.
 _SWITCHED_ON = re.compile(r"\b(?:turn|switch|power)\w*(?:\W+\w+){0,4}?\W+on\b|\bon\W*$", re.IGNORECASE)
 _LEFT_OVER = re.compile(r"\b(?:be|is|are|was|were|been|have|has|had)\s+left\b|\bleft\s+(?:on|over|in|open)\b", re.IGNORECASE)
+# "wired right", "right now", "the right way" name no side
+_CORRECT = re.compile(
+    r"\bright\b(?=\s*(?:[?.,;:!]|$|way\b|now\b|away\b|after\b|before\b|order\b|size\b|one\b|time\b|value\b|place\b))"
+    r"|\b(?:all|wired|set|done|works?|working|working|connected|mounted)\s+right\b",
+    re.IGNORECASE,
+)
+# "pull-off distance", "add-on board": part of a name
+_COMPOUND = re.compile(r"\b(?!on-off\b)\w+-(?:off|on)\b", re.IGNORECASE)
+_PHRASES = (
+    ("get rid of", "remove"),
+    ("take out", "remove"),
+    ("take off", "remove"),
+    ("put in", "install"),
+    ("turn down", "decrease"),
+    ("turn up", "increase"),
+    ("shut down", "stop"),
+)
 _LISTED = re.compile(r"\bthe following\b", re.IGNORECASE)
 _TOKEN = re.compile(r"[^\W_]+(?:'[^\W_]+)*|[/,&]")
 _JOINS = frozenset({"or", "and", "vs", "versus", "/", ",", "&"})
@@ -162,7 +179,12 @@ def _tokens(text: str) -> Tokens:
         none.add("left")
     if _LISTED.search(text):
         none.add("following")
-    return tuple("-" if word in none else word for word in _TOKEN.findall(fold(text)))
+    if _CORRECT.search(text):
+        none.add("right")
+    plain = _COMPOUND.sub(" - ", fold(text))
+    for phrase, meaning in _PHRASES:
+        plain = re.sub(rf"\b{phrase}\b", meaning, plain)
+    return tuple("-" if word in none else word for word in _TOKEN.findall(plain))
 
 
 def _sides(pair: Pair, said: Tokens) -> tuple[bool, ...]:

@@ -122,7 +122,7 @@ class Surrogate:
             state = _state(connection)
             if not self._seen or state[0] != self._seen[0]:
                 self.rarity = Rarity.of_library(connection)
-        grown = self.view.refresh(connection)
+        grown = (state != self._seen or not self._seen) and self.view.refresh(connection)
         if grown or latest is not self._model:
             self._take(latest)
         self._seen, self._versions = state, (_data_version(connection), connection.total_changes)
@@ -227,13 +227,17 @@ class Surrogate:
     def _judge(self, asked: _Asked, candidate: Candidate) -> Prediction:
         matched = self.view.texts[candidate.row]
         refused = (
-            gates.refusal(asked.text, matched, candidate.evidence, self.rarity)
+            gates.refusal(asked.text, matched, candidate.evidence, self.rarity, likeness=self._likeness)
             or self._is_ambiguous(asked, candidate)
             or self._lacks_evidence(asked, candidate)
             or self._is_stale(candidate)
         )
         confidence = self._model.head.confidence(candidate.features)
         return Prediction(candidate.answer.text, confidence, candidate.answer.id, candidate.sources, matched, refused, candidate.features)
+
+    def _likeness(self, one: str, other: str) -> float:
+        first, second = self.library.encoder.encode([one])[0], self.library.encoder.encode([other])[0]
+        return float(first @ second)
 
     def _is_ambiguous(self, asked: _Asked, candidate: Candidate) -> str | None:
         """A bank question as near says the same words with another answer: documents disagree, or two things share a name."""

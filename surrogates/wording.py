@@ -56,6 +56,8 @@ def _stemmer() -> Any:
 
 def fold(text: str) -> str:
     """Lower case without diacritics and with plain apostrophes, as the full-text index sees it."""
+    if text.isascii():
+        return text.lower()
     decomposed = unicodedata.normalize("NFKD", text.replace("\u2019", "'"))
     return "".join(character for character in decomposed if not unicodedata.combining(character)).lower()
 
@@ -69,7 +71,7 @@ def words(text: str) -> list[str]:
 def content(text: str) -> frozenset[str]:
     """Stems of the words that name things and actions, and codes in one spelling ("E-17" is "e17"); numbers are left to `quantities`."""
     named = (word.removesuffix("'s") for word in words(text) if word not in FUNCTION_WORDS)
-    stems = (stem(word) for word in named if len(word) > 1 and not any(character.isdigit() for character in word))
+    stems = (stem(word) for word in named if len(word) > 1 and (word.isalpha() or not any(character.isdigit() for character in word)))
     return frozenset(stems) | signature(text).codes
 
 
