@@ -1,4 +1,4 @@
-"""`python -m surrogates`: teach, train, status, ask, evaluate."""
+"""`python -m surrogates`: teach, train, status, ask, evaluate, and what `reviewing` adds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any, TextIO
 
 from kb import jobs
 from kb.database import UnusableHome
-from surrogates import chat, schema, service
+from surrogates import chat, reviewing, schema, service
 from surrogates.answer import Answer
 from surrogates.question import QuestionRefused
 from surrogates.service import JobFailed
@@ -236,6 +236,7 @@ def _parser() -> argparse.ArgumentParser:
     command("status", _status, _plain, "What was taught, kept and dropped.")
     evaluate = command("evaluate", _evaluate, _plain, "Measure the surrogate on a file of questions.")
     evaluate.add_argument("file", type=Path)
+    reviewing.add_commands(lambda name, run, about: command(name, run, _plain, about))
     return parser
 
 
