@@ -19,7 +19,7 @@ from engine.formats import Bytes, Floats, dequantize
 from engine.kernels import Kernels, aligned_buffer
 from engine.kv import KVCache
 from engine.layout import SECTOR
-from engine.lowbit import BLOCK_COLUMNS
+from engine.lowbit import BLOCK_COLUMNS, FORMAT_OF_BITS
 from engine.manifest import LayerLayout, Part
 from engine.rounding import factor, moments, round_rows
 
@@ -55,7 +55,7 @@ def rounded_layout(layout: LayerLayout, bits: Bits) -> LayerLayout:
     """The tile of a layer when some of its parts are rounded to `bits`."""
     parts, offset = [], 0
     for part in layout.parts:
-        kind = f"q{bits[part.name]}_1" if part.name in bits else part.format
+        kind = FORMAT_OF_BITS[bits[part.name]] if part.name in bits else part.format
         parts.append(Part(part.name, kind, offset, part.rows, part.columns))
         offset += parts[-1].size
     stride = -(-offset // SECTOR) * SECTOR
@@ -128,7 +128,8 @@ class Walk:
         self.rounded += self._decoder.add_down_bias(number, rounded_down)
         if with_exact:
             self.exact += self._decoder.add_down_bias(number, exact_down)
-        self.costs.shares |= {(number, name): share for name, share in rounding.lost(rounded_down).items()}
+        after = np.square(self.rounded[:seen]).sum(axis=1)
+        self.costs.shares |= {(number, name): share for name, share in rounding.lost(rounded_down, after).items()}
         return tiles
 
     def losses(self, state: Floats) -> Floats:
@@ -186,11 +187,16 @@ class _TileRounding:
         before = self._inner.get(part.name, (0.0, 0.0))
         self._inner[part.name] = (before[0] + lost, before[1] + there)
 
-    def lost(self, down: Floats) -> dict[str, float]:
-        """What rounding took from the hidden state, as a share of its energy: by way of up and gate ("inner"), and of down."""
-        output = float(self._weights @ np.square(down[: self._seen]).mean(axis=1)) / self._seen
-        inner = sum(lost / max(there, 1e-30) for lost, there in self._inner.values())
-        return {"inner": inner * output, "down": self._down * float(self._weights.mean()) / down.shape[1]}
+    def lost(self, down: Floats, after: Floats) -> dict[str, float]:
+        """What rounding took from the hidden state, as a share of its energy: by way of up and gate ("inner"), and of down.
+
+        down [tokens, hidden] is the layer's output, after [tokens] the energy of the hidden state behind the layer.
+        """
+        energy = np.square(down[: self._seen]).sum(axis=1)
+        there = float(self._weights @ energy) / float(self._weights.sum())
+        inner = sum(lost / max(each, 1e-30) for lost, each in self._inner.values())
+        part = float(np.mean(energy / np.maximum(after, 1e-30)))
+        return {"inner": inner * part, "down": self._down / max(there, 1e-30) * part}
 
 
 def _activated(kernels: Kernels, layout: LayerLayout, tile: Bytes, inputs: Floats, up_bias: Floats | None) -> Floats:

@@ -1,7 +1,7 @@
-"""`balance` gives a pack its smaller second form, which `balanced` mode reads: in three bits wherever the loss that is allowed lets it.
+"""`balance` gives a pack its smaller second form, which `balanced` mode reads: three or four bits wherever the loss allows them.
 
-First everything is rounded and the loss measured. Where it is too high, the parts that cost most for the bytes they save keep the source's
-grid, and all is rounded again.
+First everything is rounded to three bits and the loss measured. Where it is too high, the parts that cost most for the bytes they save take
+four, or keep the source's grid, and all is rounded again.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ OnProgress = Callable[[float, str], None]
 ShouldStop = Callable[[], bool]
 Choice = dict[tuple[int, str], int]
 """(layer, "inner" for up and gate, or "down") -> bits; what is not named keeps the source's grid."""
+Shares = dict[tuple[int, str], float]
+"""As above -> what rounding to three bits takes from the hidden state."""
 BITS = 3
 MOST_LOSS = 0.02
 """By what share the perplexity of a balanced form may be higher; more than that is not recorded."""
@@ -150,15 +152,18 @@ class _Balancing:
         """Write the form to `aside`; the loss is what was measured in the last pass."""
         choice: Choice = {(number, name): BITS for number in range(len(self._found.layers)) for name in ("inner", "down")}
         exact = 0.0
+        shares: Shares = {}
         for turn in range(settings.passes):
             made = self._pass(aside, choice, turn, settings.passes)
             if turn == 0:
-                exact = float(self._walk.losses(self._walk.exact).mean())
+                exact, shares = float(self._walk.losses(self._walk.exact).mean()), self._walk.costs.shares
             rounded = float(self._walk.losses(self._walk.rounded).mean())
             made = replace(made, perplexity_exact=float(np.exp(exact)), perplexity_balanced=float(np.exp(rounded)))
             if made.loss <= settings.loss or not choice:
                 break
-            choice = relaxed(self._found.layers, choice, self._walk.costs.shares, made.loss, settings.loss)
+            # the loss is taken to grow with the costs' sum; a tenth of what is allowed is kept in hand
+            cost = sum(_cost(shares[key], bits) for key, bits in choice.items())
+            choice = lightest(self._found.layers, shares, 0.9 * settings.loss / made.loss * cost)
             self._walk.again()
         self._on_progress(1.0, "done")
         return made
@@ -185,25 +190,39 @@ def _bits(choice: Choice, layer: int) -> Bits:
     return {part: choice[layer, name] for name, parts in names.items() if (layer, name) in choice for part in parts}
 
 
-def relaxed(layers: tuple[LayerLayout, ...], choice: Choice, shares: dict[tuple[int, str], float], loss: float, wanted: float) -> Choice:
-    """The parts that may stay rounded when `loss` has to come down to `wanted`: those that cost least for the bytes they save.
+def lightest(layers: tuple[LayerLayout, ...], shares: Shares, allowed: float) -> Choice:
+    """The bits that save most bytes while the parts' costs stay within `allowed` together.
 
-    The loss is taken to be the sum of what the parts cost, `shares` of the hidden state, times a factor that the measured loss gives; a
-    tenth of it is kept in hand.
+    `shares` are what the parts cost in three bits; in four they cost a quarter. The price of a byte is found by bisection.
     """
-    allowed = 0.9 * wanted / loss * sum(shares[key] for key in choice)
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        price = (low * high) ** 0.5 if low else high / 1e3
+        choice = _at_price(layers, shares, price)
+        if sum(_cost(shares[key], bits) for key, bits in choice.items()) <= allowed:
+            low = price
+        else:
+            high = price
+    return _at_price(layers, shares, low)
 
-    def price(key: tuple[int, str]) -> float:
-        layer, kept = layers[key[0]], _bits({key: choice[key]}, key[0])
-        return shares[key] / max(layer.stride - rounded_layout(layer, kept).stride, 1)
 
-    stay: Choice = {}
-    for key in sorted(choice, key=price):
-        allowed -= shares[key]
-        if allowed < 0:
-            break
-        stay[key] = choice[key]
-    return stay
+def _at_price(layers: tuple[LayerLayout, ...], shares: Shares, price: float) -> Choice:
+    choice: Choice = {}
+    for key, share in shares.items():
+        layer = layers[key[0]]
+        worth = {bits: price * _saved_bytes(layer, key, bits) - _cost(share, bits) for bits in (BITS, BITS + 1)}
+        best = max(worth, key=lambda bits: worth[bits])
+        if worth[best] > 0:
+            choice[key] = best
+    return choice
+
+
+def _cost(share: float, bits: int) -> float:
+    return float(share * 0.25 ** (bits - BITS))
+
+
+def _saved_bytes(layer: LayerLayout, key: tuple[int, str], bits: int) -> int:
+    return layer.tiles * (layer.stride - rounded_layout(layer, _bits({key: bits}, key[0])).stride)
 
 
 def _install(pack: Path, found: Manifest, aside: Path, made: Balanced) -> Manifest:

@@ -2,7 +2,7 @@
 
 A row of a matrix is a run of blocks. A block holds a few dozen weights as small integers with their scale, so that
 weight = scale * quant + offset within a group of 32 columns (16 for Q6_K). `unpack` gives those three parts, `dequantize` the weights.
-Two formats, q2_1 and q3_1, are the engine's own (`engine.lowbit`).
+Three formats, q2_1, q3_1 and q4_64, are the engine's own (`engine.lowbit`).
 """
 
 from __future__ import annotations
@@ -56,13 +56,14 @@ FORMATS: dict[str, Format] = {
         Format("q8_0", 8, 32, 34, 32),
         Format("q2_1", None, 64, 18, 32),
         Format("q3_1", None, 64, 26, 32),
+        Format("q4_64", None, 64, 34, 32),
         Format("q4_k", 12, 256, 144, 32),
         Format("q5_k", 13, 256, 176, 32),
         Format("q6_k", 14, 256, 210, 16),
     )
 }
 BY_GGML_TYPE: dict[int, Format] = {entry.ggml_type: entry for entry in FORMATS.values() if entry.ggml_type is not None}
-QUANTIZABLE = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q2_1", "q3_1")
+QUANTIZABLE = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q2_1", "q3_1", "q4_64")
 
 
 def find(name: str) -> Format:
@@ -221,9 +222,14 @@ def _unpack_q3_1(blocks: Bytes) -> Parts:
     return lowbit.unpack_blocks(blocks, 3)
 
 
+def _unpack_q4_64(blocks: Bytes) -> Parts:
+    return lowbit.unpack_blocks(blocks, 4)
+
+
 _UNPACKERS = {
     "q2_1": _unpack_q2_1,
     "q3_1": _unpack_q3_1,
+    "q4_64": _unpack_q4_64,
     "q4_0": _unpack_q4_0,
     "q4_1": _unpack_q4_1,
     "q5_0": _unpack_q5_0,
@@ -279,10 +285,15 @@ def _quantize_q3_1(values: Floats) -> Bytes:
     return lowbit.quantize_blocks(values, 3)
 
 
+def _quantize_q4_64(values: Floats) -> Bytes:
+    return lowbit.quantize_blocks(values, 4)
+
+
 _QUANTIZERS = {
     "q8_0": _quantize_q8_0,
     "q4_0": _quantize_q4_0,
     "q4_1": _quantize_q4_1,
     "q2_1": _quantize_q2_1,
     "q3_1": _quantize_q3_1,
+    "q4_64": _quantize_q4_64,
 }

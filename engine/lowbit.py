@@ -1,8 +1,8 @@
-"""Blocks of 64 weights in two or three bits (q2_1, q3_1): weight = scale * (quant + zero / 8).
+"""Blocks of 64 weights in two, three or four bits (q2_1, q3_1, q4_64): weight = scale * (quant + zero / 8).
 
 A block is a byte of scale (the eight upper bits below the sign of a float16: five of exponent, three of mantissa), a signed byte `zero`,
-for three bits eight bytes with the high bit of each quant, and sixteen bytes with the two low bits. 2.25 and 3.25 bits a weight, in runs
-of 64 columns, since rows of 576 or 896 columns are no whole number of GGML's blocks of 256.
+for three bits eight bytes with the high bit of each quant, and sixteen bytes with the two low bits; four bits lie as in Q4_0. That is a
+quarter of a bit more for each weight. Runs of 64, since rows of 576 or 896 columns are no whole number of GGML's blocks of 256.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
+FORMAT_OF_BITS = {2: "q2_1", 3: "q3_1", 4: "q4_64"}
 BLOCK_COLUMNS = 64
 GROUP_COLUMNS = 32
 ZERO_STEPS = 8
@@ -36,21 +37,31 @@ def scales_of(codes: Bytes) -> Floats:
 
 def unpack_blocks(blocks: Bytes, bits: int) -> tuple[NDArray[np.int8], Floats, Floats]:
     """uint8 [blocks, block_bytes] -> quants [blocks, 64], scales [blocks, 2] and offsets [blocks, 2], one for each 32 columns."""
+    scales = scales_of(blocks[:, 0:1])
+    offsets = scales * (blocks[:, 1:2].view(np.int8).astype(np.float32) * np.float32(1 / ZERO_STEPS))
+    return _quants_of(blocks, bits).view(np.int8), np.repeat(scales, 2, axis=1), np.repeat(offsets, 2, axis=1)
+
+
+def _quants_of(blocks: Bytes, bits: int) -> Bytes:
+    if bits == 4:
+        nibbles = blocks[:, 2:].reshape(-1, 2, 1, 16) >> np.array([0, 4], np.uint8).reshape(1, 1, 2, 1)  # [blocks, 2, 2, 16]
+        return np.asarray((nibbles & 15).reshape(-1, BLOCK_COLUMNS))
     start = 10 if bits == 3 else 2
     quants = (blocks[:, None, start:] >> np.array([0, 2, 4, 6], np.uint8).reshape(1, 4, 1)) & 3  # [blocks, 4, 16]
     quants = quants.reshape(-1, BLOCK_COLUMNS)
     if bits == 3:
         high = blocks[:, 2:10].reshape(-1, 2, 1, 4) >> np.arange(8, dtype=np.uint8).reshape(1, 1, 8, 1)  # [blocks, 2, 8, 4]
         quants = quants | ((high & 1) << 2).reshape(-1, BLOCK_COLUMNS)
-    scales = scales_of(blocks[:, 0:1])
-    offsets = scales * (blocks[:, 1:2].view(np.int8).astype(np.float32) * np.float32(1 / ZERO_STEPS))
-    return quants.view(np.int8), np.repeat(scales, 2, axis=1), np.repeat(offsets, 2, axis=1)
+    return np.asarray(quants)
 
 
 def pack_blocks(quants: Bytes, scales: Bytes, zeros: NDArray[np.int8], bits: int) -> Bytes:
     """quants [blocks, 64] with the codes of their scales [blocks] and zero points [blocks] -> uint8 [blocks, block_bytes]."""
-    low = (quants & 3).reshape(-1, 4, 16) << np.array([0, 2, 4, 6], np.uint8).reshape(1, 4, 1)
     parts = [scales[:, None], zeros.view(np.uint8)[:, None]]
+    if bits == 4:
+        pairs = quants.reshape(-1, 2, 2, 16)
+        return np.concatenate([*parts, (pairs[:, :, 0] | pairs[:, :, 1] << 4).reshape(-1, 32)], axis=1)
+    low = (quants & 3).reshape(-1, 4, 16) << np.array([0, 2, 4, 6], np.uint8).reshape(1, 4, 1)
     if bits == 3:
         high = (quants >> 2).reshape(-1, 2, 8, 4) << np.arange(8, dtype=np.uint8).reshape(1, 1, 8, 1)
         parts.append(np.bitwise_or.reduce(high, axis=2).reshape(-1, 8))

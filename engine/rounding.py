@@ -13,8 +13,9 @@ from engine.kernels import Kernels
 from engine.lowbit import BLOCK_COLUMNS, block_bytes
 from engine.native.rounding import round_block
 
-DAMPING = 0.01
-"""Of the mean second moment, added to each: inputs that the text never used must not become free to change."""
+DAMPING = 0.5
+"""Of the mean second moment, added to each: a short text shows less of how inputs go together than it seems to. On other text than the one
+that was rounded with, 0.5 loses least of 0.01 to 1."""
 _ROWS_AT_ONCE = 2048
 
 

@@ -16,7 +16,8 @@ from engine.native.place import library_path
 from engine.native.twin import check_pieces
 
 NATIVE_FORMATS = {
-    name: code for code, name in enumerate(("f32", "f16", "bf16", "q4_0", "q4_1", "q5_0", "q8_0", "q2_1", "q3_1", "q4_k", "q5_k", "q6_k"))
+    name: code
+    for code, name in enumerate(("f32", "f16", "bf16", "q4_0", "q4_1", "q5_0", "q8_0", "q2_1", "q3_1", "q4_64", "q4_k", "q5_k", "q6_k"))
 }
 ACTIVATIONS: dict[Activation, int] = {"silu": 0, "gelu": 1, "gelu_tanh": 2, "relu": 3, "relu2": 4}
 _NO_MEMORY, _END_OF_FILE = -1, -3

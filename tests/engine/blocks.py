@@ -8,7 +8,7 @@ from engine.formats import FORMATS, Bytes, Floats, quantize
 
 HALF_FLOATS = {"q4_0": (0,), "q4_1": (0, 2), "q5_0": (0,), "q8_0": (0,), "q4_k": (0, 2), "q5_k": (0, 2), "q6_k": (208,)}
 """Where the float16 scales stand in a block."""
-TINY_SCALES = ("q2_1", "q3_1")
+TINY_SCALES = ("q2_1", "q3_1", "q4_64")
 """Formats whose block begins with a scale of eight bits."""
 
 

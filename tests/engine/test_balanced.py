@@ -10,7 +10,7 @@ import pytest
 
 from engine import manifest as manifests
 from engine.balance import rounded_layout
-from engine.balanced import MOST_LOSS, BalanceSettings, balance, relaxed
+from engine.balanced import MOST_LOSS, BalanceSettings, balance, lightest
 from engine.errors import CorruptPack, Stopped, UnusableSource
 from engine.generate import Engine
 from engine.plan import Plan, model_of, plan, plan_model
@@ -124,11 +124,11 @@ def test_a_model_whose_neurons_are_read_one_by_one_and_too_short_a_text_are_refu
 
 def test_parts_that_cost_most_for_what_they_save_keep_their_grid(calibrated: Path) -> None:
     layers = manifests.load(calibrated).layers
-    choice = {(number, name): 3 for number in range(3) for name in ("inner", "down")}
-    shares = {key: 0.01 for key in choice} | {(1, "down"): 0.5, (2, "inner"): 0.2}
-    stay = relaxed(layers, choice, shares, loss=0.04, wanted=0.02)
-    assert (1, "down") not in stay and len(stay) >= 4
-    assert sum(shares[key] for key in stay) <= 0.5 * sum(shares.values())
+    shares = {(number, name): 0.01 for number in range(3) for name in ("inner", "down")} | {(1, "down"): 90.0, (2, "inner"): 0.12}
+    choice = lightest(layers, shares, allowed=0.08)
+    assert choice == {(0, "inner"): 3, (0, "down"): 3, (1, "inner"): 3, (2, "inner"): 4, (2, "down"): 3}
+    assert lightest(layers, shares, allowed=1000.0) == dict.fromkeys(shares, 3)
+    assert lightest(layers, shares, allowed=0.0) == {}
 
 
 def test_a_rounded_tile_holds_its_parts_without_gaps_on_whole_sectors(calibrated: Path) -> None:

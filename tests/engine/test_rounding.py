@@ -6,6 +6,7 @@ import pytest
 from engine import rounding
 from engine.formats import Floats, dequantize, quantize
 from engine.kernels import Kernels, load
+from engine.lowbit import FORMAT_OF_BITS
 from tests.engine.blocks import random_floats
 
 
@@ -22,16 +23,16 @@ def kernels(request: pytest.FixtureRequest) -> Kernels:
     return load(request.param)
 
 
-@pytest.mark.parametrize("bits", [2, 3])
+@pytest.mark.parametrize("bits", [2, 3, 4])
 def test_rounding_with_the_inputs_in_view_changes_products_less_than_half_as_much(kernels: Kernels, bits: int, seconds: Floats) -> None:
     weights = random_floats(100, 192) * np.float32(0.03)
     rows, _ = rounding.round_rows(kernels, bits, weights, rounding.factor(seconds))
-    aware = rounding.relative_error(weights, dequantize(f"q{bits}_1", rows, 192), seconds)
-    plain = rounding.relative_error(weights, dequantize(f"q{bits}_1", quantize(f"q{bits}_1", weights), 192), seconds)
+    aware = rounding.relative_error(weights, dequantize(FORMAT_OF_BITS[bits], rows, 192), seconds)
+    plain = rounding.relative_error(weights, dequantize(FORMAT_OF_BITS[bits], quantize(FORMAT_OF_BITS[bits], weights), 192), seconds)
     assert aware < plain / 2
 
 
-@pytest.mark.parametrize("bits", [2, 3])
+@pytest.mark.parametrize("bits", [2, 3, 4])
 def test_the_library_and_the_twin_round_to_the_same_bytes_but_for_ties(bits: int, seconds: Floats) -> None:
     weights, upper = random_floats(50, 192, seed=5) * np.float32(0.03), rounding.factor(seconds)
     native, twin = (rounding.round_rows(load(which), bits, weights, upper)[0] for which in ("native", "twin"))

@@ -97,20 +97,28 @@ FK_INLINE void unpack_nibbles(const uint8_t *packed, int zero, int8_t *q) {
     }
 }
 
-/* Blocks of 64 columns in two or three bits: a scale (five bits of exponent, three of mantissa, the upper ones of a half float), a zero point
-   in eighths of the scale, for three bits the high ones, and two bits for each column. */
+/* Blocks of 64 columns in two, three or four bits: a scale (five bits of exponent, three of mantissa, the upper ones of a half float), a zero
+   point in eighths of the scale, for three bits the high ones, and two bits for each column; four bits lie as in Q4_0. */
 FK_INLINE float tiny_scale(uint8_t code) { return half_to_float((uint16_t)(code << 7)); }
 
 FK_INLINE void unpack_low_bits(format_t format, const uint8_t *block, int k, group_t *out) {
     const uint8_t *high = block + 2, *low = block + (format == Q3_1 ? 10 : 2);
     out->scale = tiny_scale(block[0]);
     out->offset = out->scale * ((float)(int8_t)block[1] * 0.125f);
+    if (format == Q4_64) {
+        unpack_nibbles(block + 2 + 16 * k, 0, out->q);
+        return;
+    }
     for (int i = 0; i < GROUP; i++) out->q[i] = (int8_t)((low[i % 16] >> (4 * k + 2 * (i / 16))) & 3);
     if (format == Q3_1)
         for (int i = 0; i < GROUP; i++) out->q[i] = (int8_t)(out->q[i] | (((high[4 * k + i % 4] >> (i / 4)) & 1) << 2));
 }
 
-FK_INLINE int64_t groups_in_block(format_t format) { return format >= Q4_K ? LANES : format == Q2_1 || format == Q3_1 ? 2 : 1; }
+FK_INLINE int is_low_bit(format_t format) { return format == Q2_1 || format == Q3_1 || format == Q4_64; }
+
+FK_INLINE int low_bit_bytes(format_t format) { return format == Q2_1 ? 18 : format == Q3_1 ? 26 : 34; }
+
+FK_INLINE int64_t groups_in_block(format_t format) { return format >= Q4_K ? LANES : is_low_bit(format) ? 2 : 1; }
 
 /* Group g of a quantised row. */
 FK_INLINE void unpack_group(format_t format, const uint8_t *row, int64_t g, group_t *out) {
@@ -125,7 +133,7 @@ FK_INLINE void unpack_group(format_t format, const uint8_t *row, int64_t g, grou
         unpack_k_group(format, block, (int)(g % LANES), out);
         return;
     }
-    if (format == Q2_1 || format == Q3_1) {
+    if (is_low_bit(format)) {
         unpack_low_bits(format, block, (int)(g & 1), out);
         return;
     }
@@ -151,7 +159,7 @@ FK_INLINE float plain_value(format_t format, const uint8_t *row, int64_t c) {
 }
 
 FK_INLINE int has_offset(format_t format) {
-    return format == Q4_1 || format == Q2_1 || format == Q3_1 || format == Q4_K || format == Q5_K;
+    return format == Q4_1 || is_low_bit(format) || format == Q4_K || format == Q5_K;
 }
 
 #endif

@@ -15,7 +15,7 @@
 enum { GROUP = 32, LANES = 8, OCTET = GROUP * LANES, ACTIVATION_PAD = 64 };
 
 /* The order is that of NATIVE_FORMATS in library.py. */
-typedef enum { F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q8_0, Q2_1, Q3_1, Q4_K, Q5_K, Q6_K, FORMATS } format_t;
+typedef enum { F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q8_0, Q2_1, Q3_1, Q4_64, Q4_K, Q5_K, Q6_K, FORMATS } format_t;
 
 typedef struct {
     int64_t block_columns, block_bytes;

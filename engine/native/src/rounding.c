@@ -1,4 +1,4 @@
-/* Rounding 64 columns of many rows to blocks of two or three bits, each column's error passed on to those behind it. */
+/* Rounding 64 columns of many rows to blocks of two to four bits, each column's error passed on to those behind it. */
 #include <string.h>
 
 #include "blocks.h"
@@ -93,11 +93,15 @@ static void round_strip(strip_t *s, const float *factor, int64_t stride, float t
 /* See `unpack_low_bits` for the places of the bits. */
 static void write_block(const strip_t *s, int r, int bits, uint8_t *block) {
     uint8_t *high = block + 2, *low = block + (bits == 3 ? 10 : 2);
-    memset(block, 0, bits == 3 ? 26 : 18);
+    memset(block, 0, (size_t)(2 + COLUMNS * bits / 8));
     block[0] = (uint8_t)((float_to_bits(s->scale[r]) >> 20) - (112u << 3));
     block[1] = (uint8_t)(int8_t)(s->zero[r] * 8.0f);
     for (int c = 0; c < COLUMNS; c++) {
         int k = c / GROUP, i = c % GROUP, q = s->quants[c][r];
+        if (bits == 4) {
+            block[2 + 16 * k + i % 16] = (uint8_t)(block[2 + 16 * k + i % 16] | q << (4 * (i / 16)));
+            continue;
+        }
         low[i % 16] = (uint8_t)(low[i % 16] | (q & 3) << (4 * k + 2 * (i / 16)));
         if (bits == 3) high[4 * k + i % 4] = (uint8_t)(high[4 * k + i % 4] | (q >> 2) << (i / 4));
     }
@@ -122,7 +126,7 @@ static void round_piece(void *context, int64_t first, int64_t last) {
    upper triangle, of these 64 columns, of the inverse second moments' Cholesky factor. */
 FK_EXPORT int fk_round_block(int bits, float *values, int64_t rows, const float *factor, int64_t factor_stride, const float *importance,
                              uint8_t *out, int64_t out_stride) {
-    if ((bits != 2 && bits != 3) || rows < 0) return FK_BAD_ARGUMENT;
+    if (bits < 2 || bits > 4 || rows < 0) return FK_BAD_ARGUMENT;
     rounding_t job = {bits, values, rows, factor_stride, out_stride, factor, importance, out};
     fk_call_lock();
     fk_pool_run(round_piece, &job, (rows + STRIP - 1) / STRIP, 4);
