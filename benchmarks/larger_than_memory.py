@@ -4,7 +4,7 @@
 
 Every command runs in a memory cgroup of its own that counts page cache. llama.cpp maps its file and repacks nothing, for repacking takes
 anonymous memory and is killed; the rate is its own (`llama-bench -n`). `--smaller` names files of fewer bits or parameters that fit better.
-The last line is one JSON value with medians and the ratios within each turn.
+Nothing is drafted. The last line is one JSON value with medians and the ratios within each turn.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def _peer(options: argparse.Namespace, file: Path) -> dict[str, float]:
 
 
 def _ours(options: argparse.Namespace, mode: str) -> dict[str, float]:
-    budget = ["--memory", str(options.engine_memory or options.memory), "--mode", mode, "--max-tokens", str(options.tokens)]
+    budget = ["--memory", str(options.engine_memory or options.memory), "--mode", mode, "--max-tokens", str(options.tokens), "--no-drafts"]
     command = [sys.executable, "-m", "engine", "generate", "--model", str(options.pack), *budget, "--prompt", _PROMPT, "--json"]
     done = run(command, options.memory)
     if done.returncode != 0:

@@ -34,6 +34,7 @@ class Request:
     top_p: float = 1.0
     stop: tuple[str, ...] = ()
     seed: int = 0
+    drafting: bool = True
 
     def __post_init__(self) -> None:
         if not any(segment.text for segment in self.segments):
@@ -53,6 +54,7 @@ class Request:
 class Generation:
     """What a request gave. `finish` is "stop" (end token or stop string), "length" or "cancelled"; rates are over decode alone.
 
+    `accepted_drafts` of the tokens were drafted and verified together with others.
     `planned_again` says why reading or computing was planned again since the model was loaded, None while all is as planned.
     """
 
@@ -68,3 +70,4 @@ class Generation:
     peak_rss_bytes: int
     mode: Mode
     planned_again: str | None = None
+    accepted_drafts: int = 0

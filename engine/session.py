@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from engine import kernels as kernel_library
 from engine import manifest as manifests
 from engine import predictor as predictors
+from engine.answer import Answer, OnText, ShouldStop
 from engine.codec import open_codec
 from engine.curves import gap_bytes_here
 from engine.decoder import Decoder
@@ -21,22 +20,17 @@ from engine.ffn import FeedForward, StreamedFeedForward
 from engine.flash import BundleFile, ReadCounts
 from engine.formats import Floats
 from engine.kv import KVCache, PrefixStore
-from engine.memory import peak_resident_bytes, resident_bytes
+from engine.memory import resident_bytes
 from engine.native.library import Native
 from engine.native.stream import PIECE_BYTES, READERS
 from engine.pace import Manner, Pace
 from engine.plan import RUN_BYTES, STREAM_DEPTH, Plan, model_of, plan_model
 from engine.request import Generation, Mode, Request
-from engine.sample import Sampler
 from engine.sparse import PredictedFeedForward, WindowedFeedForward
-from engine.stops import StopStrings
-from engine.tokenizer import TextStream, Tokenizer
+from engine.tokenizer import Tokenizer
 from engine.weights import ResidentWeights
 from engine.window import WindowShape
 
-OnText = Callable[[str], None]
-ShouldStop = Callable[[], bool]
-Finish = Literal["stop", "length", "cancelled"]
 _SCORED_ROWS = 16
 """Rows of logits that are computed at once when a text is scored."""
 
@@ -95,12 +89,19 @@ class Session:
         if isinstance(self._feed_forward, StreamedFeedForward):
             self._feed_forward.set_reading(manner.readers, manner.piece_bytes)
 
-    def keep_pace(self, seconds: float) -> None:
-        """One more token took so long: where the machine has changed, reading and computing are planned again."""
+    def keep_pace(self, seconds: float, drafted: int) -> None:
+        """One more pass took so long: where the machine has changed, reading and computing are planned again.
+
+        A pass with drafts computes for longer, so it tells something only where it waited for the disk.
+        """
         counts = self._feed_forward.take_counts()
         self._counts += counts
-        if isinstance(self._kernels, Native):
+        if isinstance(self._kernels, Native) and (not drafted or counts.stall_s > seconds / 2):
             self.pace.note(seconds, counts.bytes, counts.stall_s)
+
+    def draft_texts(self, request: Request, prompt: list[int]) -> list[list[int]]:
+        """Where drafts are looked up: the request's own, then the prompt."""
+        return [*(self.tokenizer.encode(text, with_bos=False) for text in request.drafts), prompt]
 
     def generate(self, request: Request, on_text: OnText, should_stop: ShouldStop) -> Generation:
         """Answer a request; `on_text` gets each piece of text once it cannot change any more.
@@ -111,7 +112,7 @@ class Session:
         tokens = self.tokenizer.prompt_ids(request.segments)
         if len(tokens) + 1 > self.plan.context_tokens:
             raise ContextTooLong(len(tokens), self.plan.context_tokens)
-        answer = _Answer(self, request, tokens, on_text)
+        answer = Answer(self, request, tokens, on_text)
         self.take_counts()
         hidden = self._prefill(tokens, should_stop)
         if hidden is None:
@@ -136,6 +137,10 @@ class Session:
     def forward(self, tokens: list[int]) -> Floats:
         """Hidden states [n, hidden] of tokens put behind the cache's."""
         return self._decoder.forward(tokens, self._cache)
+
+    def forget(self, count: int) -> None:
+        """Take back the last `count` positions."""
+        del self._cache.tokens[len(self._cache.tokens) - count :]
 
     def logits(self, hidden: Floats) -> Floats:
         """[n, hidden] -> [n, vocabulary]."""
@@ -171,8 +176,8 @@ class Session:
         return np.concatenate(found)
 
 
-_LOADING_BYTES = 4_000_000
-"""The interpreter grows by this much between the moment it is measured and the first token."""
+_LOADING_BYTES = 8_000_000
+"""The interpreter grows by this much between the moment it is measured and the first token of a long prompt."""
 
 
 def _log_shares(logits: Floats, tokens: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> Floats:
@@ -180,95 +185,3 @@ def _log_shares(logits: Floats, tokens: np.ndarray[tuple[int, ...], np.dtype[np.
     highest = logits.max(axis=1, keepdims=True)
     total = np.log(np.exp(logits - highest).sum(axis=1)) + highest[:, 0]
     return np.asarray(logits[np.arange(len(tokens)), tokens] - total, np.float32)
-
-
-@dataclass
-class _Progress:
-    tokens: int = 0
-    first_token_s: float = 0.0
-    decode_s: float = 0.0
-    decoded: int = 0
-    text: str = ""
-
-
-class _Answer:
-    """The token loop of one request."""
-
-    def __init__(self, session: Session, request: Request, prompt: list[int], on_text: OnText) -> None:
-        self._session = session
-        self._request = request
-        self._prompt = prompt
-        self._on_text = on_text
-        self._stops = StopStrings(request.stop)
-        self._stream = TextStream(session.tokenizer, prompt)
-        self._progress = _Progress()
-        self._began = time.perf_counter()
-        self._counts = (0, 0, 0.0)
-
-    def run(self, hidden: Floats, should_stop: ShouldStop) -> Finish:
-        """Choose token after token until an end token, a stop string, the length or the user ends it."""
-        sampler = Sampler(self._request.temperature, self._request.top_p, self._request.seed)
-        ends = set(self._session.tokenizer.facts.eos_ids)
-        finish: Finish = "length"
-        self._session.take_counts()
-        while True:
-            token = sampler(self._session.logits(hidden)[0])
-            self._note_token()
-            if token in ends:
-                finish = "stop"
-                break
-            self._show(self._stream.push(token))
-            if self._stops.found:
-                finish = "stop"
-                break
-            if self._progress.tokens >= self._request.max_tokens or self._session.room == 0:
-                break
-            if should_stop():
-                finish = "cancelled"
-                break
-            hidden = self._session.forward([token])
-        self._counts = self._session.take_counts()
-        if not self._stops.found:
-            self._show(self._stream.flush())
-            self._emit(self._stops.flush())
-        return "stop" if self._stops.found else finish
-
-    def _note_token(self) -> None:
-        """The end token counts too: it took as long as any other."""
-        now = time.perf_counter()
-        progress = self._progress
-        progress.tokens += 1
-        if progress.tokens == 1:
-            progress.first_token_s = now - self._began
-        else:
-            before = progress.decode_s
-            progress.decode_s = now - self._began - progress.first_token_s
-            progress.decoded += 1
-            self._session.keep_pace(progress.decode_s - before)
-
-    def _show(self, piece: str) -> None:
-        self._emit(self._stops.push(piece))
-
-    def _emit(self, piece: str) -> None:
-        if piece:
-            self._progress.text += piece
-            self._on_text(piece)
-
-    def generation(self, finish: Finish, began: float) -> Generation:
-        """The result, with rates over decode alone."""
-        progress, (read, reads, stall_s) = self._progress, self._counts
-        decoded = max(progress.decoded, 1)
-        return Generation(
-            text=progress.text,
-            tokens=progress.tokens,
-            prompt_tokens=len(self._prompt),
-            finish=finish,
-            tokens_per_second=progress.decoded / progress.decode_s if progress.decode_s else 0.0,
-            first_token_seconds=progress.first_token_s + (self._began - began),
-            bytes_read_per_token=read / decoded,
-            reads_per_token=reads / decoded,
-            stall_share=stall_s / progress.decode_s if progress.decode_s else 0.0,
-            peak_rss_bytes=peak_resident_bytes(),
-            mode=self._session.plan.arithmetic,
-            planned_again=self._session.pace.reason,
-        )
