@@ -83,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--stop", action="append", default=[], metavar="TEXT", help="end the answer before this text; may be repeated")
     command.add_argument("--raw", action="store_true", help="go on with the prompt as it is, without the model's chat form")
+    command.add_argument("--no-drafts", action="store_true", help="a token for each pass, for measuring; the answer is the same")
     command.set_defaults(run=_generate)
     command = commands.add_parser("plan", parents=[shared, model], help="what a budget would be spent on")
     command.set_defaults(run=_plan)
@@ -212,6 +213,7 @@ def _generate(options: argparse.Namespace) -> dict[str, Any]:
         top_p=options.top_p,
         stop=tuple(options.stop),
         seed=options.seed,
+        drafting=not options.no_drafts,
     )
     with Engine(_pack_path(options), options.memory, options.mode) as engine:
         result = engine.generate(request, None if options.json else _print_piece)
