@@ -11,7 +11,7 @@ from engine.architecture import Config
 from engine.errors import BudgetTooSmall
 from engine.formats import find
 from engine.layout import layer_layout
-from engine.manifest import PREDICTOR, Balanced, Calibration, LayerLayout, Manifest
+from engine.manifest import PREDICTOR, VOCABULARY, Balanced, Calibration, LayerLayout, Manifest
 from engine.pack import resident_bytes, resident_formats
 from engine.request import Mode
 from engine.source import Described, Source
@@ -28,9 +28,9 @@ WANTED_SAVED_TOKENS = 512
 MOST_SAVED_TOKENS = 4096
 LEAST_WINDOW_SHARE = 0.08
 """Of a ReLU model's neurons; below that the window would be emptied within a token."""
-_INTERPRETER_BYTES = 46_000_000
-_VOCABULARY_BYTES_PER_TOKEN = 600
-"""Of a loaded tokenizer, measured on vocabularies of 49,000 and 152,000 tokens."""
+_INTERPRETER_BYTES = 44_000_000
+_VOCABULARY_BYTES_PER_TOKEN, _LIBRARY_BYTES_PER_TOKEN = 30, 600
+"""Of a compiled vocabulary and of one in the `tokenizers` library, measured on 49,000 and 152,000 tokens."""
 _SCRATCH_BYTES = 12_000_000
 """What kernels and numpy take for a moment beside the arrays counted here."""
 _BLOCK_TOKENS, _LANES = 64, 8
@@ -96,14 +96,17 @@ class Model:
     calibration: Calibration | None = None
     predictor_bytes: int = 0
     balanced: Balanced | None = None
+    compiled_vocabulary: bool = True
 
 
 def model_of(manifest: Manifest) -> Model:
     """From a pack's manifest."""
     stored = manifest.tensors["embedding.weight"]
     apart = 0 if manifest.config.tied else stored.rows * find(stored.format).row_bytes(stored.columns)
-    facts = manifest.calibration, manifest.file_bytes.get(PREDICTOR, 0)
-    return Model(manifest.name, manifest.config, manifest.layers, manifest.resident_bytes - apart, apart, *facts, manifest.balanced)
+    learnt = manifest.calibration, manifest.file_bytes.get(PREDICTOR, 0), manifest.balanced
+    return Model(
+        manifest.name, manifest.config, manifest.layers, manifest.resident_bytes - apart, apart, *learnt, VOCABULARY in manifest.file_bytes
+    )
 
 
 def plan(pack: Path, memory_bytes: int, mode: Mode = "exact") -> Plan:
@@ -170,7 +173,8 @@ def least_bytes(checkpoint: Described, wanted: str) -> int:
 
 def estimated_process_bytes(model: Model) -> int:
     """The interpreter, its libraries and the vocabulary."""
-    return _INTERPRETER_BYTES + _VOCABULARY_BYTES_PER_TOKEN * model.config.vocabulary
+    per_token = _VOCABULARY_BYTES_PER_TOKEN if model.compiled_vocabulary else _LIBRARY_BYTES_PER_TOKEN
+    return _INTERPRETER_BYTES + per_token * model.config.vocabulary
 
 
 def _activation_bytes(config: Config, tokens: int) -> int:
