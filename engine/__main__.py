@@ -18,6 +18,7 @@ from engine import calibrate as calibration
 from engine import pack as packing
 from engine.errors import CorruptPack, EngineError
 from engine.generate import Engine
+from engine.ladder import StepRow
 from engine.manifest import MANIFEST, Calibration, Manifest
 from engine.manifest import load as load_manifest
 from engine.memory import parse_size
@@ -87,7 +88,9 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=_generate)
     command = commands.add_parser("plan", parents=[shared, model], help="what a budget would be spent on")
     command.set_defaults(run=_plan)
-    command = commands.add_parser("bench", parents=[shared, model], help="measure speed and reads")
+    command = commands.add_parser(
+        "bench", parents=[shared, model], help="measure speed and reads, step by step, against what the machine can give"
+    )
     command.add_argument("--tokens", type=int, default=64)
     command.set_defaults(run=_bench)
     command = commands.add_parser("perplexity", parents=[shared, model], help="perplexity of a text file")
@@ -249,15 +252,21 @@ def _why_exact(found: Plan) -> str:
     return ": all fits" if found.strategy == "resident" else ": the pack is not calibrated, `python -m engine calibrate` does it"
 
 
-def _bench(options: argparse.Namespace) -> list[dict[str, Any]]:
-    rows = benches.bench(_pack_path(options), options.memory, options.mode, options.tokens)
+def _bench(options: argparse.Namespace) -> dict[str, Any]:
+    heads = (("s/token", 9), ("p99", 8), ("tokens/s", 10), ("MB", 9), ("reads", 8), ("MB/s", 7), ("wait", 8), ("keep", 8), ("peak MB", 9))
     if not options.json:
-        print(f"{'':<12}{'prefill/s':>10}{'decode/s':>10}{'MB/token':>10}{'MB/s':>8}{'waiting':>9}{'peak MB':>9}")
-        for row in rows:
-            rates = f"{row.prefill_tokens_per_second:>10.1f}{row.decode_tokens_per_second:>10.1f}"
-            reads = f"{row.bytes_read_per_token / 1e6:>10.1f}{row.read_mb_per_second:>8.0f}{row.stall_share:>9.0%}"
-            print(f"{row.name:<12}{rates}{reads}{row.peak_rss_bytes / 1e6:>9.0f}")
-    return [asdict(row) for row in rows]
+        print(f"{'':<22}" + "".join(f"{name:>{width}}" for name, width in heads))
+    found = benches.ladder(_pack_path(options), options.memory, options.mode, options.tokens, None if options.json else _print_step)
+    if not options.json:
+        limit = f"{found.limit_token_s:.4f} s a token, {found.share_of_the_limit:.0%} of that speed is reached"
+        print(f"this machine's limit: {limit}")
+    return found.to_json()
+
+
+def _print_step(row: StepRow) -> None:
+    times = f"{row.token_s:>9.4f}{row.p99_s:>8.4f}{row.tokens_per_second:>10.2f}"
+    reads = f"{row.bytes_per_token / 1e6:>9.2f}{row.reads_per_token:>8.0f}{row.read_mb_per_second:>7.0f}"
+    print(f"{row.name:<22}{times}{reads}{row.waiting_s:>8.4f}{row.keeping_s:>8.4f}{row.peak_bytes / 1e6:>9.0f}", flush=True)
 
 
 def _perplexity(options: argparse.Namespace) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from engine.kernels import Kernels, aligned_buffer
 
 READ_SIZES = (4096, 16384, 65536, 262144, 1048576)
 GUESSED_GAP_BYTES = 8192
+_LONGEST_GAP = 1 << 17
 _SECONDS_PER_SIZE = 0.4
 _MOST_IN_FLIGHT_BYTES = 32 << 20
 _KERNEL_BYTES = 48_000_000
@@ -51,7 +52,7 @@ class Curves:
         Two reads cost 2 t(s), one over the gap t(2 s + gap).
         """
         gap, step = 0, 512
-        while gap < READ_SIZES[-2] and self.read_s(2 * typical_bytes + gap + step) < 2 * self.read_s(typical_bytes):
+        while gap < _LONGEST_GAP and self.read_s(2 * typical_bytes + gap + step) < 2 * self.read_s(typical_bytes):
             gap += step
         return gap
 
@@ -66,9 +67,10 @@ def measure(file: Path, kernels: Kernels) -> Curves:
 
     Raises EngineError when the file is too small to tell anything.
     """
-    if file.stat().st_size < 4 * READ_SIZES[-1]:
+    sizes = [size for size in READ_SIZES if 2 * size <= file.stat().st_size]
+    if not sizes:
         raise EngineError(f"{file} has {file.stat().st_size} bytes, too few to measure the disk with; name a larger file")
-    disk = tuple((size, _disk_rate(file, kernels, size)) for size in READ_SIZES)
+    disk = tuple((size, _disk_rate(file, kernels, size)) for size in sizes)
     return Curves(disk, _memory_rate(), _kernel_rate(kernels))
 
 

@@ -17,7 +17,7 @@ RANK_STEP = 32
 @dataclass(frozen=True)
 class FitSettings:
     """`false_negatives` is the share of firing neurons that may be missed; the rank grows until at most `false_positives` of the silent
-    ones are wanted, or it reaches a quarter of the hidden width."""
+    ones are wanted, or it reaches half of the hidden width."""
 
     false_negatives: float = 0.04
     false_positives: float = 0.08
@@ -56,7 +56,7 @@ class Sample:
 
 def fit(train: Sample, test: Sample, settings: FitSettings) -> Fitted:
     """The predictor of least rank that keeps to both shares on `test`, or the best there is."""
-    most = max(train.x.shape[1] // 4 // RANK_STEP * RANK_STEP, settings.least_rank)
+    most = max(train.x.shape[1] // 2 // RANK_STEP * RANK_STEP, settings.least_rank)
     rank = min(settings.least_rank, most)
     while True:
         found = _at_rank(train, test, rank, settings)

@@ -71,11 +71,9 @@ class StepRow:
         return self.bytes_per_token / self.token_s / 1e6
 
 
-def steps_of(found: Manifest, has_predictor: bool) -> list[str]:
-    """The steps that this pack can take, in order. Without a predictor a ReLU model's neurons are streamed like those of others."""
-    if found.config.neuron_wise and has_predictor:
-        return [*STREAMED[:2], *PREDICTED]
-    return list(STREAMED)
+def steps_of(predicts: bool) -> list[str]:
+    """The steps in order, for a plan that names neurons by a predictor or for one that streams them all."""
+    return [*STREAMED[:2], *PREDICTED] if predicts else list(STREAMED)
 
 
 class Rereading:

@@ -42,10 +42,12 @@ def test_a_model_is_found_by_its_name_in_the_home(run: Callable[..., Any], check
     assert run("plan", "--home", home, "--model", "small.pack", "--memory", "300MB")["strategy"] == "resident"
 
 
-def test_bench_gives_a_row_for_each_way_of_running(run: Callable[..., Any], packed: Callable[..., Path]) -> None:
-    rows = run("bench", "--model", packed("llama"), "--memory", "300MB", "--tokens", 6)
-    assert [row["name"] for row in rows] == ["naive", "as planned"]
-    assert rows[0]["bytes_read_per_token"] > 0 == rows[1]["bytes_read_per_token"]
+def test_bench_climbs_the_ladder_and_holds_it_against_the_machine(run: Callable[..., Any], packed: Callable[..., Path]) -> None:
+    value = run("bench", "--model", packed("llama"), "--memory", "300MB", "--tokens", 2)
+    naive, hybrid, pinned, ahead = value["rows"]
+    assert [row["name"] for row in value["rows"]] == ["naive", "attention resident", "+ pinned tiles", "+ read ahead"]
+    assert naive["bytes_per_token"] > hybrid["bytes_per_token"] > pinned["bytes_per_token"] == ahead["bytes_per_token"] == 0
+    assert value["limit_token_s"] > 0 and value["share_of_the_limit"] > 0
 
 
 def test_perplexity_of_a_random_model_is_about_its_vocabulary(run: Callable[..., Any], packed: Callable[..., Path], tmp_path: Path) -> None:
