@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +67,12 @@ class Checkpoint:
             raise UnknownArchitecture(f"the tensor {stored!r} is stored as {dtype}; the engine reads F32, F16 and BF16")
         return _FORMAT_OF_DTYPE[dtype]
 
-    def read(self, tensor: str) -> Matrix:
-        """One tensor as rows of floats."""
+    def read(self, tensor: str, first: int = 0, count: int | None = None) -> Matrix:
+        """Rows of one tensor as floats."""
         piece, shape = self._pieces[tensor], self.shapes[tensor]
         file, entry = self._places[piece.stored]
-        return Matrix(self.format(tensor), piece.take(tensors.read_bytes(file, entry), shape), shape[-1])
+        rows = piece.read(shape, entry.size // entry.shape[0], first, count, partial(tensors.read_bytes, file, entry))
+        return Matrix(self.format(tensor), rows, shape[-1])
 
     def tokenizer_json(self) -> str:
         """tokenizer.json as it is, or built from vocab.json and merges.txt."""
@@ -127,10 +129,12 @@ class GgufCheckpoint:
         """As GGML names it."""
         return self._file.tensors[self._pieces[tensor].stored].format.name
 
-    def read(self, tensor: str) -> Matrix:
-        """One tensor; rows of Llama's query and key are put back into the order of the original checkpoint."""
+    def read(self, tensor: str, first: int = 0, count: int | None = None) -> Matrix:
+        """Rows of one tensor; those of Llama's query and key are put back into the order of the original checkpoint."""
         piece, shape = self._pieces[tensor], self.shapes[tensor]
-        return Matrix(self.format(tensor), piece.take(self._file.read(piece.stored), shape), shape[-1])
+        place = self._file.tensors[piece.stored]
+        rows = piece.read(shape, place.size // place.shape[0], first, count, partial(self._file.read_bytes, piece.stored))
+        return Matrix(self.format(tensor), rows, shape[-1])
 
     def tokenizer_json(self) -> str:
         """Built from the file's vocabulary."""

@@ -60,12 +60,16 @@ class GgufFile:
     def read(self, name: str) -> Bytes:
         """The tensor's bytes, uint8 [rows, row_bytes]."""
         place = self.tensors[name]
+        return self.read_bytes(name, 0, place.size).reshape(place.rows, -1)
+
+    def read_bytes(self, name: str, start: int, size: int) -> Bytes:
+        """`size` of the tensor's bytes from `start` on, uint8 [size]."""
         with self.path.open("rb") as file:
-            file.seek(place.offset)
-            data = np.fromfile(file, np.uint8, place.size)
-        if data.size != place.size:
+            file.seek(self.tensors[name].offset + start)
+            data = np.fromfile(file, np.uint8, size)
+        if data.size != size:
             raise UnusableSource(f"{self.path.name} ends within the tensor {name}; fetch the file again")
-        return data.reshape(place.rows, -1)
+        return data
 
 
 def _read_header(file: BinaryIO, size: int) -> tuple[dict[str, Any], dict[str, TensorPlace]]:

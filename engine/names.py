@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from engine.formats import Bytes
 FUSED = "query_key_value"
 """One matrix with the rows of all three."""
 Rows = NDArray[np.int64]
+ReadRows = Callable[[int, int], Bytes]
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,18 @@ class Piece:
             )
         return (self.rows.size, *stored[1:])
 
-    def take(self, data: Bytes, shape: tuple[int, ...]) -> Bytes:
-        """The tensor of that `shape` out of the stored one's bytes: uint8 [rows, row_bytes], a vector as one row."""
-        chosen = data if self.rows is None else data.reshape(self.total, -1)[self.rows]
-        return chosen.reshape(shape[0] if len(shape) == 2 else 1, -1)
+    def read(self, shape: tuple[int, ...], row_bytes: int, first: int, count: int | None, stored: ReadRows) -> Bytes:
+        """Some rows of the tensor of that `shape`, uint8 [count, row_bytes]; a vector is one row, each of whose items counts as one here.
+
+        `stored` reads bytes of the stored tensor, of which it gets the place and the number.
+        """
+        vector = len(shape) == 1
+        rows = np.arange(shape[0]) if self.rows is None else self.rows
+        wanted = rows if vector else rows[first : None if count is None else first + count]
+        start, stop = int(wanted.min()), int(wanted.max()) + 1
+        data = stored(start * row_bytes, (stop - start) * row_bytes).reshape(stop - start, row_bytes)
+        chosen = data if self.rows is None else data[wanted - start]
+        return chosen.reshape(1, -1) if vector else chosen
 
 
 def _in_layers(stem: str, parts: Mapping[str, str]) -> dict[str, str]:

@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine import layout, manifest
+from engine.bundles import bundle_layer, converted, pieces
 from engine.codec import compact_arrays
 from engine.errors import DiskFull, EngineError, Stopped, UnusableSource
-from engine.formats import Bytes, dequantize, find, quantize
-from engine.manifest import FFN, RESIDENT, TOKENIZER, VOCABULARY, LayerLayout, Manifest, Stored
-from engine.source import Described, Matrix, Source, open_source
+from engine.formats import Bytes, find
+from engine.manifest import FFN, RESIDENT, TOKENIZER, VOCABULARY, Manifest, Stored
+from engine.source import Described, Source, open_source
 from engine.tensors import DATA_ALIGNMENT, Layout, Writer
 from engine.vocabulary_file import DTYPES
 
@@ -26,8 +27,10 @@ PackFormat = Literal["q4", "q8", "f16"]
 OnProgress = Callable[[float, str], None]
 ShouldStop = Callable[[], bool]
 _FFN_TENSOR = re.compile(r"layer\.\d+\.(up|gate|down)\.weight")
-_HALVES_OF_SCALES = {"q4_0": (0,), "q4_1": (0, 2), "q5_0": (0,), "q8_0": (0,), "q4_k": (0, 2), "q5_k": (0, 2), "q6_k": (208,)}
 _SMALL_FILES_BYTES = 1_000_000
+_HASHED_BYTES = 1 << 22
+_LEAST_PROGRESS = 0.005
+"""Progress is told in steps of this share at least."""
 
 
 def pack(
@@ -118,8 +121,8 @@ class _Packing:
         self._resident = resident_formats(source, wanted)
         self._tile_crcs: dict[str, NDArray[np.uint32]] = {}
         self._stored: dict[str, Stored] = {}
-        self._steps = len(self._layers) + len(self._resident) + 2
-        self._done = 0
+        self._total_bytes = self.expected_bytes() + sum(file.stat().st_size for file in source.files())
+        self._done_bytes, self._told = 0, 0.0
 
     def expected_bytes(self) -> int:
         """Bytes that the pack will take."""
@@ -129,9 +132,7 @@ class _Packing:
         """Write every file of the pack into `folder`."""
         tokenizer = self._source.tokenizer_json()
         facts = self._source.tokenizer_facts()
-        self._step("reading the checkpoint")
-        sha256 = _hash_files(self._source.files(), self._should_stop)
-        self._step("packing layers")
+        sha256 = self._hash_source()
         self._write_ffn(folder / FFN)
         self._write_resident(folder / RESIDENT)
         files = [RESIDENT, FFN, TOKENIZER, *self._write_tokenizer(folder, tokenizer)]
@@ -154,13 +155,29 @@ class _Packing:
         manifest.save(folder, packed)
         with (folder / manifest.MANIFEST).open("rb+") as file:
             os.fsync(file.fileno())
+        self._on_progress(1.0, "packed")
         return packed
 
-    def _step(self, stage: str) -> None:
+    def _advance(self, size: int, stage: str) -> None:
+        """`size` more bytes were read for the hash, or written."""
         if self._should_stop():
             raise Stopped("packing was stopped; nothing was left behind")
-        self._done += 1
-        self._on_progress(min(self._done / self._steps, 1.0), stage)
+        self._done_bytes += size
+        share = min(self._done_bytes / self._total_bytes, 1.0)
+        if share >= self._told + _LEAST_PROGRESS:
+            self._told = share
+            self._on_progress(share, stage)
+
+    def _hash_source(self) -> str:
+        import hashlib  # brings OpenSSL, which the engine's process does without
+
+        digest = hashlib.sha256()
+        for path in self._source.files():
+            with path.open("rb") as file:
+                while piece := file.read(_HASHED_BYTES):
+                    digest.update(piece)
+                    self._advance(len(piece), "reading the checkpoint")
+        return digest.hexdigest()
 
     def _write_tokenizer(self, folder: Path, tokenizer_json: str) -> list[str]:
         """tokenizer.json, and compiled where the engine can run it without the library; the names of further files."""
@@ -179,8 +196,8 @@ class _Packing:
             for number, layer in enumerate(self._layers):
                 tiles = bundle_layer(self._source, number, layer)
                 self._tile_crcs[f"layer.{number}.tile_crc"] = tile_checksums(tiles)
-                writer.write(f"layer.{number}.ffn", with_padding(tiles))
-                self._step(f"packing layer {number + 1} of {len(self._layers)}")
+                writer.write(f"layer.{number}.ffn", tiles, np.zeros(padded(layer.size) - layer.size, np.uint8))
+                self._advance(padded(layer.size), f"packing layer {number + 1} of {len(self._layers)}")
 
     def _write_resident(self, path: Path) -> None:
         rope = self._source.rope_frequencies
@@ -193,14 +210,23 @@ class _Packing:
             announced[name] = ("U32" if values.dtype == np.uint32 else "F32", values.shape)
         with Writer(path, announced) as writer:
             for name, kind in self._resident.items():
-                data = converted(checked(self._source, name), kind)
-                self._stored[name] = Stored(kind, data.shape[0], self._source.shapes[name][-1], zlib.crc32(data.data))
-                writer.write(name, data)
-                self._step("packing attention and embeddings")
+                self._write_matrix(writer, name, kind)
             for name, values in plain.items():
                 kind = "u32" if values.dtype == np.uint32 else "f32"
                 self._stored[name] = Stored(kind, 1, values.size, zlib.crc32(np.ascontiguousarray(values).data))
                 writer.write(name, values)
+
+    def _write_matrix(self, writer: Writer, name: str, kind: str) -> None:
+        """Piece by piece: an embedding may be larger than many layers."""
+        crc = 0
+        with writer.tensor(name) as append:
+            for piece in pieces(self._source, name):
+                data = converted(piece, kind)
+                crc = zlib.crc32(data.data, crc)
+                append(data)
+                self._advance(data.nbytes, "packing attention and embeddings")
+        rows, columns = _rows_and_columns(self._source.shapes[name])
+        self._stored[name] = Stored(kind, rows, columns, crc)
 
 
 def resident_formats(source: Described, wanted: str) -> dict[str, str]:
@@ -214,58 +240,9 @@ def resident_bytes(source: Described, formats: dict[str, str]) -> int:
     return sum(rows * find(kind).row_bytes(columns) for (rows, columns), kind in shapes)
 
 
-def bundle_layer(source: Source, number: int, layer: LayerLayout) -> Bytes:
-    """The tiles of a layer, uint8 [tiles, stride]: rows of up and gate and columns of down side by side."""
-    tiles = np.zeros((layer.tiles, layer.stride), np.uint8)
-    for part in layer.parts:
-        matrix = checked(source, f"layer.{number}.{part.name}.weight")
-        if part.name != "down":
-            rows = _filled_up(converted(matrix, part.format), layer.tiles * layer.tile_neurons)
-            pieces = rows.reshape(layer.tiles, -1)
-        elif layer.axis == "neuron":
-            pieces = quantize(part.format, np.ascontiguousarray(dequantize(matrix.format, matrix.data, matrix.columns).T))
-        else:
-            pieces = _columns_by_tile(converted(matrix, part.format), layer.tiles, part.row_bytes)
-        tiles[:, part.offset : part.offset + part.size] = pieces
-    return tiles
-
-
-def _filled_up(rows: Bytes, count: int) -> Bytes:
-    """Rows of zeros behind the others, so that they are `count`."""
-    return rows if len(rows) == count else np.concatenate([rows, np.zeros((count - len(rows), rows.shape[1]), np.uint8)])
-
-
-def _columns_by_tile(rows: Bytes, tiles: int, piece_bytes: int) -> Bytes:
-    """Rows [outputs, row_bytes] cut into tiles of columns: [tiles, outputs * piece_bytes]."""
-    wide = np.zeros((len(rows), tiles * piece_bytes), np.uint8)
-    wide[:, : rows.shape[1]] = rows
-    return np.ascontiguousarray(wide.reshape(len(rows), tiles, piece_bytes).swapaxes(0, 1)).reshape(tiles, -1)
-
-
 def tile_checksums(tiles: Bytes) -> NDArray[np.uint32]:
     """CRC-32 of each tile, [tiles]."""
     return np.array([zlib.crc32(tile.data) for tile in tiles], np.uint32)
-
-
-def converted(matrix: Matrix, kind: str) -> Bytes:
-    """The matrix in another format; as it is when it has that format already."""
-    if matrix.format == kind:
-        return np.ascontiguousarray(matrix.data)
-    return quantize(kind, dequantize(matrix.format, matrix.data, matrix.columns))
-
-
-def checked(source: Source, name: str) -> Matrix:
-    """Read a tensor and refuse NaN and infinity in it; quantised rows are judged by their scales."""
-    matrix = source.read(name)
-    if matrix.format in _HALVES_OF_SCALES:
-        blocks = matrix.data.reshape(-1, find(matrix.format).block_bytes)
-        scales = [np.ascontiguousarray(blocks[:, at : at + 2]).view("<f2") for at in _HALVES_OF_SCALES[matrix.format]]
-        sound = all(bool(np.isfinite(scale).all()) for scale in scales)
-    else:
-        sound = bool(np.isfinite(dequantize(matrix.format, matrix.data, matrix.columns)).all())
-    if not sound:
-        raise UnusableSource(f"the tensor {name!r} of {source.name} has weights that are NaN or infinite; fetch the checkpoint again")
-    return matrix
 
 
 def _rows_and_columns(shape: tuple[int, ...]) -> tuple[int, int]:
@@ -281,19 +258,6 @@ def with_padding(tiles: Bytes) -> Bytes:
     """The tiles one behind the other, filled up with zeros to `padded` bytes."""
     flat = tiles.reshape(-1)
     return np.concatenate([flat, np.zeros(padded(flat.size) - flat.size, np.uint8)])
-
-
-def _hash_files(files: list[Path], should_stop: ShouldStop) -> str:
-    import hashlib  # brings OpenSSL, which the engine's process does without
-
-    digest = hashlib.sha256()
-    for path in files:
-        with path.open("rb") as file:
-            while piece := file.read(1 << 22):
-                digest.update(piece)
-                if should_stop():
-                    raise Stopped("packing was stopped; nothing was left behind")
-    return digest.hexdigest()
 
 
 def _write_synced(path: Path, data: bytes) -> None:

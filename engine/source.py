@@ -59,8 +59,8 @@ class Source(Described, Protocol):
     rope_frequencies: NDArray[np.float32] | None
     shapes: dict[str, tuple[int, ...]]
 
-    def read(self, tensor: str) -> Matrix:
-        """One tensor, in the stored format."""
+    def read(self, tensor: str, first: int = 0, count: int | None = None) -> Matrix:
+        """Rows of one tensor from `first` on, in the stored format: `count` of them, or all. A vector is one row."""
         ...
 
     def tokenizer_json(self) -> str:

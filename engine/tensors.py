@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -62,12 +64,13 @@ def _entry(value: dict[str, Any], data_start: int) -> Entry:
     return entry
 
 
-def read_bytes(path: Path, entry: Entry) -> Bytes:
-    """The tensor's bytes, uint8 [size]."""
+def read_bytes(path: Path, entry: Entry, start: int = 0, size: int | None = None) -> Bytes:
+    """The tensor's bytes, or `size` of them from `start` on: uint8 [size]."""
+    wanted = entry.size - start if size is None else size
     with path.open("rb") as file:
-        file.seek(entry.offset)
-        data = np.fromfile(file, np.uint8, entry.size)
-    if data.size != entry.size:
+        file.seek(entry.offset + start)
+        data = np.fromfile(file, np.uint8, wanted)
+    if data.size != wanted:
         raise UnusableSource(f"{path.name} ends within a tensor; fetch it again")
     return data
 
@@ -84,11 +87,27 @@ class Writer:
         self._file = path.open("wb")
         self._file.write(_header_bytes(layout, self._sizes))
 
-    def write(self, name: str, data: NDArray[Any]) -> None:
-        """Append the tensor that is next in the layout."""
-        if not self._waiting or self._waiting[0] != name or data.nbytes != self._sizes[name]:
-            raise ValueError(f"{name} of {data.nbytes} bytes is not what the layout has next ({self._waiting[:1]})")
-        self._file.write(np.ascontiguousarray(data).view(np.uint8).reshape(-1).data)
+    def write(self, name: str, *parts: NDArray[Any]) -> None:
+        """Append the tensor that is next in the layout, whole or in parts that lie one behind the other."""
+        with self.tensor(name) as append:
+            for part in parts:
+                append(part)
+
+    @contextmanager
+    def tensor(self, name: str) -> Iterator[Callable[[NDArray[Any]], None]]:
+        """Append the tensor that is next in the layout, part by part with the function that this gives."""
+        if not self._waiting or self._waiting[0] != name:
+            raise ValueError(f"{name} is not what the layout has next ({self._waiting[:1]})")
+        written = 0
+
+        def append(data: NDArray[Any]) -> None:
+            nonlocal written
+            written += data.nbytes
+            self._file.write(np.ascontiguousarray(data).view(np.uint8).reshape(-1).data)
+
+        yield append
+        if written != self._sizes[name]:
+            raise ValueError(f"{name} has {written} bytes, and {self._sizes[name]} were announced")
         self._waiting.pop(0)
 
     def __enter__(self) -> Writer:

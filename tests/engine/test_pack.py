@@ -3,19 +3,23 @@ from __future__ import annotations
 import errno
 import json
 import shutil
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
+from transformers import LlamaConfig, OPTConfig
 
 from engine import manifest
 from engine import pack as packing
 from engine.errors import CorruptPack, DiskFull, EngineError, Stopped, UnknownArchitecture, UnusableSource
 from engine.formats import dequantize
-from engine.source import describe, open_source
+from engine.huggingface import config_from_hugging_face
+from engine.names import HUGGING_FACE_NAMES, Names
+from engine.source import describe, expected_shapes, open_source
 from tests.engine.families import KINDS, make_model, write_tokenizer
 
 STORED = {
@@ -79,6 +83,43 @@ def test_progress_rises_to_one_and_a_stop_leaves_nothing(checkpoint: Callable[..
     with pytest.raises(Stopped):
         packing.pack(checkpoint("qwen2"), tmp_path / "b.pack", should_stop=lambda: True)
     assert [path.name for path in tmp_path.iterdir()] == ["a.pack"]
+
+
+def wide_checkpoint(folder: Path, kind: str) -> tuple[Path, int]:
+    """A checkpoint whose embedding is several times a layer, and the bytes of a layer in it."""
+    sizes = {"hidden_size": 768, "num_hidden_layers": 2, "num_attention_heads": 12, "vocab_size": 40_000}
+    wide = {"intermediate_size": 3072} if kind == "llama" else {"ffn_dim": 3072, "word_embed_proj_dim": 768}
+    config: Any = (LlamaConfig if kind == "llama" else OPTConfig)(**sizes, **wide)
+    config.save_pretrained(folder)
+    write_tokenizer(folder)
+    random, arrays = np.random.default_rng(0), {}
+    for name, shape in expected_shapes(config_from_hugging_face(json.loads((folder / "config.json").read_text("utf-8")))).items():
+        arrays[stored_name(name, HUGGING_FACE_NAMES[kind])] = random.standard_normal(shape, np.float32).astype(np.float16)
+    save_file(arrays, folder / "model.safetensors")
+    return folder, sum(array.nbytes for name, array in arrays.items() if ".layers.1." in name)
+
+
+def stored_name(canonical: str, names: Names) -> str:
+    """The name in a checkpoint of a tensor by its name in the engine."""
+    stem, _, kind = canonical.rpartition(".")
+    outer = {wanted: stored for stored, wanted in names.outer.items()}
+    number = stem.split(".")[1] if stem not in outer else ""
+    layer = {wanted: stored for stored, wanted in names.layer.items()}
+    return f"{outer[stem] if stem in outer else layer[stem.split('.')[2]].format(number)}.{kind}"
+
+
+@pytest.mark.parametrize(("kind", "format"), [("llama", "q4"), ("opt", "q8")])
+def test_packing_holds_two_layers_at_most(kind: str, format: Any, checkpoint: Callable[..., Path], tmp_path: Path) -> None:
+    folder, layer_bytes = wide_checkpoint(tmp_path / "wide", kind)
+    packing.pack(checkpoint(kind), tmp_path / "small.pack", format)  # what is imported on the way stays in memory
+    tracemalloc.start()
+    try:
+        packing.pack(folder, tmp_path / "a.pack", format)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2 * layer_bytes
+    assert (folder / "model.safetensors").stat().st_size > 4 * layer_bytes
 
 
 def test_packing_again_replaces_the_pack(checkpoint: Callable[..., Path], tmp_path: Path) -> None:
