@@ -9,7 +9,7 @@ from pathlib import Path
 import streamlit as st
 from platformdirs import user_data_path
 
-from pages import ask, library, settings, teach
+from pages import ask, insights, library, review, settings, teach
 from pages.elements import frame
 
 SIDEBAR_WIDTH = 240
@@ -31,6 +31,8 @@ def main() -> None:
         frame.page(home, ask.draw, "ask", "Ask", ":material/forum:", default=True),
         frame.page(home, library.draw, "library", "Library", ":material/library_books:"),
         frame.page(home, teach.draw, "teach", "Teach", ":material/school:"),
+        frame.page(home, review.draw, "review", "Review", ":material/rule:"),
+        frame.page(home, insights.draw, "insights", "Insights", ":material/monitoring:"),
         frame.page(home, settings.draw, "settings", "Settings", ":material/settings:"),
     ]
     st.navigation(pages, position="top").run()

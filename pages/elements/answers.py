@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 import streamlit as st
 
 from kb import jobs
-from pages.elements import evidence, frame, text, work
+from pages.elements import corrected, evidence, frame, text, work
 from pages.elements.copying import copy_button
 from surrogates import chat, service
 from surrogates.answer import Answer, Citation, Timings
@@ -93,7 +93,7 @@ def _draw_answer(home: Path, connection: sqlite3.Connection, turn: chat.Turn, an
     st.markdown(text.as_markdown(answer.text))
     for note in answer.notes:
         st.caption(f":material/info: {text.as_markdown(note)}")
-    _draw_citations(home, connection, turn.id, answer)
+    draw_citations(home, connection, str(turn.id), answer.citations, with_quotes=answer.route == "declined")
     _draw_actions(home, turn, answer, ask)
 
 
@@ -110,20 +110,21 @@ def _draw_route(answer: Answer, stopped: bool) -> None:
             st.badge("stopped", icon=":material/stop_circle:", color="gray")
 
 
-def _draw_citations(home: Path, connection: sqlite3.Connection, turn_id: int, answer: Answer) -> None:
-    """A numbered chip for each place; for a declined question also how the place begins, since there is no answer to read."""
-    is_declined = answer.route == "declined"
-    with st.container(horizontal=not is_declined, gap="small"):
-        for number, citation in enumerate(answer.citations, start=1):
+def draw_citations(
+    home: Path, connection: sqlite3.Connection, key: str, citations: Sequence[Citation], *, with_quotes: bool = False
+) -> None:
+    """A numbered chip for each place, which opens it; `with_quotes` also how the place begins, where there is no answer to read."""
+    with st.container(horizontal=not with_quotes, gap="small"):
+        for number, citation in enumerate(citations, start=1):
             standing = chat.standing(connection, citation)
             if st.button(
                 _chip(number, citation, standing),
-                key=f"source-{turn_id}-{number}",
+                key=f"source-{key}-{number}",
                 help=text.heading_path(citation.heading) or None,
                 icon=":material/history:" if standing != "current" else ":material/description:",
             ):
                 evidence.open_citation(home, number, citation, standing)
-            if is_declined:
+            if with_quotes:
                 st.caption(text.as_label(citation.quote, SNIPPET))
 
 
@@ -140,6 +141,8 @@ def _draw_actions(home: Path, turn: chat.Turn, answer: Answer, ask: Ask) -> None
             "Write it out", icon=":material/edit_note:", key=f"write-{turn.id}", help="Ask the language model instead of the taught answer."
         ):
             ask(turn.question, "engine")
+        if st.button("Correct", icon=":material/rate_review:", key=f"correct-{turn.id}", help="Say what is right; signed with your name."):
+            corrected.open_form(home, turn, answer)
         given = None if turn.verdict is None else VERDICTS.index(turn.verdict)
         key = f"verdict-{turn.id}"
         st.feedback("thumbs", key=key, default=given, on_change=_keep_verdict, args=(home, turn.id, turn.comment, key))
