@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from engine.calibrate import calibrate
 from engine.pack import pack
 from tests.engine.families import make_model, write_tokenizer
 
@@ -43,3 +45,14 @@ def packed(checkpoint: Callable[..., Path], tmp_path_factory: pytest.TempPathFac
         return made[key]
 
     return make
+
+
+@pytest.fixture(scope="session")
+def calibrated(packed: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A calibrated copy of the small OPT model at four bits; not to be written to."""
+    from tests.engine.test_calibrate import QUICK, TEXT
+
+    made = tmp_path_factory.mktemp("calibrated") / "opt.pack"
+    shutil.copytree(packed("opt", False, "q4"), made)
+    calibrate(made, TEXT, QUICK)
+    return made

@@ -29,15 +29,6 @@ QUICK = CalibrationSettings(tokens=1024, length=64, fit=FitSettings(steps=20))
 PIECES = [TOKENS, *([token] for token in TOKENS[:4])]
 
 
-@pytest.fixture(scope="module")
-def calibrated(packed: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A calibrated copy of the small OPT model at four bits; not to be written to."""
-    pack = tmp_path_factory.mktemp("calibrated") / "opt.pack"
-    shutil.copytree(packed("opt", False, "q4"), pack)
-    calibrate(pack, TEXT, QUICK)
-    return pack
-
-
 @pytest.fixture
 def copy(calibrated: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(calibrated, tmp_path / "copy.pack"))
