@@ -15,8 +15,12 @@ import platformdirs
 from engine import balanced as balancing
 from engine import bench as benches
 from engine import calibrate as calibration
+from engine import kernels as kernel_library
+from engine import manifest as manifests
 from engine import pack as packing
+from engine.curves import measured as measured_curves
 from engine.errors import CorruptPack, EngineError
+from engine.expected import Expected, expect
 from engine.generate import Engine
 from engine.ladder import StepRow
 from engine.manifest import MANIFEST, Calibration, Manifest
@@ -231,17 +235,26 @@ def _print_piece(text: str) -> None:
 
 
 def _plan(options: argparse.Namespace) -> dict[str, Any]:
-    found = plan(_pack_path(options), options.memory, options.mode)
+    pack = _pack_path(options)
+    found, kernels = plan(pack, options.memory, options.mode), kernel_library.load()
+    expected = expect(found, manifests.load(pack), measured_curves(pack / manifests.FFN, kernels))
     if not options.json:
-        _print_plan(found)
-    return found.to_json()
+        _print_plan(found, expected)
+    return {**found.to_json(), "expected": asdict(expected), "kernels": kernels.name}
 
 
-def _print_plan(found: Plan) -> None:
+def _print_plan(found: Plan, expected: Expected) -> None:
     print(f"{found.model} in {found.memory_bytes / 1e6:.0f} MB: {found.strategy} (least {found.least_bytes / 1e6:.0f} MB)")
     for name in ("process", "resident", "pinned", "stream", "kv", "saved_kv", "activation"):
         print(f"  {name:<12}{getattr(found, name + '_bytes') / 1e6:8.1f} MB")
     print(f"  context of {found.context_tokens} tokens, {found.expected_bytes_read_per_token / 1e6:.1f} MB read a token")
+    rate = (
+        ""
+        if expected.tokens_per_second is None
+        else f"at most {expected.tokens_per_second:.1f} tokens a second, bound by {expected.bound_by}"
+    )
+    print(f"  {rate or 'tokens a second not known before it is calibrated'}: the disk gives {expected.disk_mb_per_second:.0f} MB/s")
+    print(f"  {expected.why}")
     if found.mode == "balanced":
         print(f"  computed in the {found.arithmetic} form{_why_exact(found)}")
 
