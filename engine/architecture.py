@@ -61,8 +61,8 @@ class Config:
 
     @property
     def kv_bytes_per_token(self) -> int:
-        """Bytes of float32 keys and values that one position takes over all layers."""
-        return 2 * self.layers * self.kv_heads * self.head_dim * 4
+        """Bytes of half-float keys and values that one position takes over all layers."""
+        return 2 * self.layers * self.kv_heads * self.head_dim * 2
 
 
 def refuse(when: bool, what: str) -> None:

@@ -10,7 +10,7 @@ from engine.architecture import Config
 from engine.ffn import FeedForward
 from engine.formats import Floats
 from engine.kernels import Kernels
-from engine.kv import KVCache
+from engine.kv import KVCache, in_halves
 from engine.native.layers import native_layers
 from engine.source import Matrix
 from engine.weights import ResidentWeights
@@ -161,8 +161,8 @@ class Decoder:
             query, key = _rotate(query, *rotation), _rotate(key, *rotation)
         end = first + count
         keys, values = cache.keys[number], cache.values[number]  # [kv_heads, capacity, head_dim]
-        keys[:, first:end] = key.swapaxes(0, 1)
-        values[:, first:end] = value.swapaxes(0, 1)
+        keys[:, first:end] = in_halves(key.swapaxes(0, 1))
+        values[:, first:end] = in_halves(value.swapaxes(0, 1))
         mixed = self._kernels.attention(query, keys[:, :end], values[:, :end])
         return layer.output(self._kernels, mixed.reshape(count, -1))
 

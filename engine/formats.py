@@ -16,6 +16,7 @@ from engine import lowbit
 
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
+Halves = NDArray[np.float16]
 
 
 @dataclass(frozen=True)

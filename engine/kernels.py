@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.formats import Bytes, Floats
+from engine.formats import Bytes, Floats, Halves
 
 Integers = NDArray[np.int64]
 Activation = Literal["silu", "gelu", "gelu_tanh", "relu", "relu2"]
@@ -83,10 +83,10 @@ class Kernels(Protocol):
         """
         ...
 
-    def attention(self, query: Floats, keys: Floats, values: Floats) -> Floats:
+    def attention(self, query: Floats, keys: Halves, values: Halves) -> Floats:
         """Causal attention of a sequence's last n positions.
 
-        query [n, heads, dim]; keys and values [kv_heads, length, dim], a view of a larger cache allowed; -> [n, heads, dim].
+        query [n, heads, dim]; keys and values half floats [kv_heads, length, dim], a view of a larger cache allowed; -> [n, heads, dim].
         """
         ...
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.architecture import Config
-from engine.formats import Floats
+from engine.formats import Floats, Halves
 
 LEAST_PREFIX_TOKENS = 32
 """Shorter beginnings are computed again sooner than copied."""
@@ -19,7 +19,7 @@ LEAST_PREFIX_TOKENS = 32
 class KVCache:
     """Room for `capacity` positions of one sequence. Memory is taken page by page by the system, as positions are first written.
 
-    `keys[layer]` and `values[layer]` are float32 [kv_heads, capacity, head_dim].
+    `keys[layer]` and `values[layer]` are half floats [kv_heads, capacity, head_dim].
     """
 
     def __init__(self, config: Config, capacity: int) -> None:
@@ -37,12 +37,20 @@ class KVCache:
         return shared
 
 
-def _untouched(shape: tuple[int, ...]) -> Floats:
+def _untouched(shape: tuple[int, ...]) -> Halves:
     """Zeros that take no memory until they are written, page by page: huge pages would take megabytes for each head at once."""
-    room = mmap.mmap(-1, math.prod(shape) * 4)
+    room = mmap.mmap(-1, math.prod(shape) * 2)
     if hasattr(mmap, "MADV_NOHUGEPAGE"):
         room.madvise(mmap.MADV_NOHUGEPAGE)
-    return np.frombuffer(room, np.float32).reshape(shape)
+    return np.frombuffer(room, np.float16).reshape(shape)
+
+
+def in_halves(values: Floats) -> Halves:
+    """Float32 as the cache keeps it; what no half float can hold becomes the largest one, NaN stays."""
+    return np.clip(values, -_HALF_MOST, _HALF_MOST).astype(np.float16)
+
+
+_HALF_MOST = np.float32(65504.0)
 
 
 @dataclass
@@ -50,8 +58,8 @@ class SavedPrefix:
     """A copy of the first positions: `keys`, `values` [layers, kv_heads, tokens, head_dim]."""
 
     tokens: list[int]
-    keys: Floats
-    values: Floats
+    keys: Halves
+    values: Halves
 
 
 class PrefixStore:

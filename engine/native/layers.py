@@ -81,8 +81,8 @@ class LayerStack:
         x = np.array(x, np.float32, order="C")  # a copy, which the layers change in place
         first, n = len(cache.tokens), x.shape[0]
         for held in (cache.keys, cache.values):
-            if held.dtype != np.float32 or not held.flags.c_contiguous:
-                raise ValueError("keys and values are contiguous float32 [layers, kv_heads, capacity, head_dim]")
+            if held.dtype != np.float16 or not held.flags.c_contiguous:
+                raise ValueError("keys and values are contiguous half floats [layers, kv_heads, capacity, head_dim]")
         if first + n > cache.capacity:
             raise ValueError(f"{n} tokens behind {first} do not fit a cache of {cache.capacity} positions")
         shape, rotation = self._shape(cache.capacity), _rotation(first, n, frequencies)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from engine import formats
-from engine.formats import Bytes, Floats
+from engine.formats import Bytes, Floats, Halves
 from engine.kernels import Activation, Integers, WeightFile
 from engine.native.place import library_path
 from engine.native.twin import check_pieces
@@ -176,13 +176,13 @@ class Native:
         check_result(self.library.fk_activate(out.ctypes.data, given, ACTIVATIONS[kind], *out.shape))
         return out
 
-    def attention(self, query: Floats, keys: Floats, values: Floats) -> Floats:
+    def attention(self, query: Floats, keys: Halves, values: Halves) -> Floats:
         query = np.ascontiguousarray(query, np.float32)
-        if keys.strides != values.strides or keys.strides[1:] != (4 * keys.shape[2], 4) or keys.dtype != np.float32:
-            keys, values = np.ascontiguousarray(keys, np.float32), np.ascontiguousarray(values, np.float32)
+        if keys.strides != values.strides or keys.strides[1:] != (2 * keys.shape[2], 2) or keys.dtype != np.float16:
+            keys, values = np.ascontiguousarray(keys, np.float16), np.ascontiguousarray(values, np.float16)
         n, heads, dim = query.shape
         out = np.empty_like(query)
-        capacity, first = keys.strides[0] // (4 * dim), keys.shape[1] - n
+        capacity, first = keys.strides[0] // (2 * dim), keys.shape[1] - n
         seen = keys.ctypes.data, values.ctypes.data, capacity
         self.library.fk_attention(query.ctypes.data, n, heads, keys.shape[0], dim, *seen, first, out.ctypes.data)
         return out

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from engine import formats
-from engine.formats import Bytes, Floats
+from engine.formats import Bytes, Floats, Halves
 from engine.kernels import Activation, Integers, WeightFile
 
 _TILE_BYTES = 16_000_000
@@ -102,18 +102,18 @@ class Twin:
         activated = _ACTIVATIONS[kind](up if gate is None else gate)
         return np.asarray(activated if gate is None else up * activated, np.float32)
 
-    def attention(self, query: Floats, keys: Floats, values: Floats) -> Floats:
+    def attention(self, query: Floats, keys: Halves, values: Halves) -> Floats:
         count, heads, dim = query.shape
         groups, length = keys.shape[:2]
         grouped = query.reshape(count, groups, heads // groups, dim).transpose(1, 2, 0, 3).reshape(groups, -1, dim)  # [kv, share * n, dim]
-        scores = grouped @ keys.swapaxes(1, 2) * np.float32(1 / math.sqrt(dim))  # [kv, share * n, length]
+        scores = grouped @ keys.swapaxes(1, 2).astype(np.float32) * np.float32(1 / math.sqrt(dim))  # [kv, share * n, length]
         if count > 1:
             future = np.arange(length) > np.arange(length - count, length)[:, None]  # [n, length]
             scores.reshape(groups, -1, count, length)[:, :, future] = -np.inf
         scores -= scores.max(axis=2, keepdims=True)
         np.exp(scores, out=scores)
         scores /= scores.sum(axis=2, keepdims=True)
-        mixed = (scores @ values).reshape(groups, heads // groups, count, dim)
+        mixed = (scores @ values.astype(np.float32)).reshape(groups, heads // groups, count, dim)
         return np.asarray(mixed.transpose(2, 0, 1, 3).reshape(count, heads, dim), np.float32)
 
     def open_direct(self, path: Path) -> WeightFile:

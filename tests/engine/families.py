@@ -72,3 +72,14 @@ def _config(kind: str) -> Any:
         "persimmon": lambda: transformers.PersimmonConfig(**SHAPE, **spread, intermediate_size=192),
     }
     return made[kind]()
+
+
+def half_cache() -> Any:
+    """A cache for transformers that keeps keys and values as half floats, as the engine does, so that logits can be compared closely."""
+    import transformers
+
+    class HalfCache(transformers.DynamicCache):
+        def update(self, keys: Any, values: Any, layer: int, *rest: Any, **more: Any) -> Any:
+            return super().update(keys.half().float(), values.half().float(), layer, *rest, **more)
+
+    return HalfCache()

@@ -14,15 +14,17 @@ from engine.ffn import StreamedFeedForward
 from engine.flash import BundleFile
 from engine.kv import KVCache
 from engine.weights import ResidentWeights
-from tests.engine.families import KINDS
+from tests.engine.families import KINDS, half_cache
 
 TOKENS = list(np.random.default_rng(3).integers(0, 256, 40))
 
 
-def make_decoder(pack: Path, pinned_share: float = 1.0, prefer: str = "native") -> Decoder:
+def make_decoder(pack: Path, pinned_share: float = 1.0, prefer: str = "native", value_bias: float | None = None) -> Decoder:
     found = manifest.load(pack)
     kernels = kernel_library.load(prefer)  # type: ignore[arg-type]
     weights = ResidentWeights(pack, found, kernels)
+    if value_bias is not None:
+        weights.required("layer.0.value.bias")[:] = value_bias
     file = BundleFile(pack, found, [weights.checksums(number) for number in range(found.config.layers)], kernels)
     pinned = tuple(int(layer.tiles * pinned_share) for layer in found.layers)
     return Decoder(found.config, weights, StreamedFeedForward(file, weights, kernels, pinned, 1 << 16, 3), kernels)
@@ -46,7 +48,7 @@ def test_logits_agree_with_transformers(kind: str, half: bool, checkpoint: Calla
     folder = checkpoint(kind, half)
     reference = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
     with torch.no_grad():
-        expected = reference(torch.tensor([TOKENS])).logits[0].numpy()
+        expected = reference(torch.tensor([TOKENS]), past_key_values=half_cache(), use_cache=True).logits[0].numpy()
     source = folder
     pack(source, tmp_path / "a.pack", "f16" if half else None)
     found = logits_of(make_decoder(tmp_path / "a.pack"), [TOKENS])
@@ -79,6 +81,19 @@ def test_one_native_call_gives_the_bits_of_its_steps(kind: str, packed: Callable
     assert np.array_equal(whole, logits_of(make_decoder(packed(kind), 0.5), [TOKENS, [5], [6]]))
 
 
+def test_values_beyond_half_floats_are_kept_as_the_largest(packed: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    held = []
+    for _ in range(2):
+        decoder, cache = make_decoder(packed("qwen2"), value_bias=1e6), KVCache(manifest.load(packed("qwen2")).config, 64)
+        decoder.forward(TOKENS, cache)
+        decoder.feed_forward.close()
+        held.append(cache)
+        monkeypatch.setattr("engine.decoder.native_layers", lambda *_: None)
+    for whole, steps in ((held[0].keys, held[1].keys), (held[0].values, held[1].values)):
+        assert np.array_equal(whole.view(np.uint16), steps.view(np.uint16))
+    assert (held[0].values[0, :, : len(TOKENS)] == 65504.0).all()
+
+
 @pytest.mark.parametrize("format", ["q4", "q8"])
 def test_the_native_library_and_its_twin_agree_on_a_whole_model(format: str, packed: Callable[..., Path]) -> None:
     pack = packed("llama", False, format)
@@ -90,7 +105,8 @@ def test_the_native_library_and_its_twin_agree_on_a_whole_model(format: str, pac
 @pytest.mark.parametrize("prefer", ["native", "twin"])
 def test_attention_sees_no_later_position(prefer: Literal["native", "twin"]) -> None:
     random = np.random.default_rng(0)
-    query, keys, values = (random.standard_normal(shape).astype(np.float32) for shape in ((3, 4, 8), (2, 5, 8), (2, 5, 8)))
+    query = random.standard_normal((3, 4, 8)).astype(np.float32)
+    keys, values = (random.standard_normal((2, 5, 8)).astype(np.float16) for _ in range(2))
     attention = kernel_library.load(prefer).attention
     before = attention(query, keys, values)
     keys[:, 4], values[:, 4] = 9.0, 9.0  # only the last of the three queries may see position 4

@@ -150,7 +150,7 @@ def test_activations_are_those_of_torch_with_and_without_a_gate(kernels: Kernels
 
 @pytest.mark.parametrize(("count", "length", "dim"), [(1, 1, 64), (1, 200, 64), (7, 70, 64), (5, 5, 12), (3, 130, 80)])
 def test_attention_is_causal_softmax_over_a_view_of_the_cache(kernels: Kernels, count: int, length: int, dim: int) -> None:
-    query, room = random_floats(count, 6, dim), random_floats(2, 2, 256, dim, seed=1)
+    query, room = random_floats(count, 6, dim), random_floats(2, 2, 256, dim, seed=1).astype(np.float16)
     keys, values = room[0, :, :length], room[1, :, :length]
     expected = np.empty((count, 6, dim))
     for token in range(count):
@@ -158,7 +158,7 @@ def test_attention_is_causal_softmax_over_a_view_of_the_cache(kernels: Kernels, 
             seen = length - count + token + 1
             scores = keys[head // 3, :seen].astype(np.float64) @ query[token, head] / np.sqrt(dim)
             weights = np.exp(scores - scores.max())
-            expected[token, head] = weights / weights.sum() @ values[head // 3, :seen]
+            expected[token, head] = weights / weights.sum() @ values[head // 3, :seen].astype(np.float64)
     found = kernels.attention(query, keys, values)
     assert np.allclose(found, expected, rtol=1e-5, atol=1e-5)
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from engine.architecture import Config
-from engine.kv import KVCache, PrefixStore, common_prefix
+from engine.kv import KVCache, PrefixStore, common_prefix, in_halves
 
 CONFIG = Config("llama", 8, 2, 2, 1, 4, 8, 16, 256, "rms", 1e-5, True, 1e4, True, rotary_dim=4)
 PREFIX = list(range(100, 150))
@@ -64,3 +64,9 @@ def test_a_store_without_room_keeps_nothing() -> None:
         fill(cache, [*PREFIX, tail])
         store.learn("teach", cache, [*PREFIX, tail])
     assert store.held_tokens == 0
+
+
+def test_what_no_half_float_can_hold_becomes_the_largest() -> None:
+    found = in_halves(np.array([1e6, -1e6, np.inf, 65504.0, 0.1, np.nan], np.float32))
+    assert np.array_equal(found[:4], [65504.0, -65504.0, 65504.0, 65504.0])
+    assert found[4] == np.float16(0.1) and np.isnan(found[5])

@@ -267,7 +267,7 @@ for path in ("scalar", "avx2", "avx512vnni", "neon", "neon-dot"):
                     product.add(weights, random_floats(n, columns))
                     product.finish()
     for dim in (8, 12, 64):
-        room = random_floats(2, 2, 100, dim)
+        room = random_floats(2, 2, 100, dim).astype(np.float16)
         for length in (1, 9, 65, 100):
             kernels.attention(random_floats(1, 4, dim), room[0, :, :length], room[1, :, :length])
     kernels.normalise(random_floats(3, 37), random_floats(37), random_floats(37), 1e-5)

@@ -62,10 +62,10 @@ typedef struct {
     void (*add_rows)(format_t format, const uint8_t *const *rows, const float *coefficients, int row_count, int64_t first, int64_t columns,
                      float *out);
     /*
-     * One head of causal attention: query [dim] over `length` keys and values of the cache, `dim` apart. Blocks of 64 positions from the
+     * One head of causal attention: query [dim] over `length` keys and values of the cache, half floats, `dim` apart. Blocks of 64 positions from the
      * first on, each softmax rescaled when a later block has a larger score, so the bits do not depend on who asks.
      */
-    void (*attend)(const float *query, const float *keys, const float *values, int64_t length, int64_t dim, float scale, float *out);
+    void (*attend)(const float *query, const uint16_t *keys, const uint16_t *values, int64_t length, int64_t dim, float scale, float *out);
     /* up[i] = up[i] * gate[i] / (1 + exp(-gate[i])) */
     void (*silu)(float *up, const float *gate, int64_t count);
 } kernels_t;

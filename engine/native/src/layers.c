@@ -2,12 +2,15 @@
 #include <math.h>
 #include <string.h>
 
+#include "blocks.h"
 #include "stream.h"
+
+#define HALF_MOST 65504.0f
 
 enum { TOKENS_AT_ONCE = 64 /* bounds the scratch memory of a long prompt */, MOST_TILES = 64 /* of a run */ };
 
 /* The shape of a model. `rotation` is [positions][cosines, sines of rotary_dim / 2] for the tokens of the call, NULL where positions are
-   learned. Keys and values are float32 [layers][kv_heads][capacity][head_dim]. `ffn`: the most neurons that are worked on at once. `lane_format`:
+   learned. Keys and values are half floats [layers][kv_heads][capacity][head_dim]. `ffn`: the most neurons that are worked on at once. `lane_format`:
    the format of down where a layer's sums come in parts, of the quantised or the plain kind; -1 where none does. `parallel`: the
    feed-forward sees what the attention sees. */
 typedef struct {
@@ -82,8 +85,8 @@ typedef struct {
     const layer_t *layer;
     const float *rotation;
     float *query, *key, *value, *mixed;
-    float *keys, *values; /* of this layer */
-    int64_t first;        /* position of token 0 */
+    uint16_t *keys, *values; /* of this layer */
+    int64_t first;           /* position of token 0 */
 } attention_job_t;
 
 static void rotate(float *head, const float *rotation, int64_t dim) {
@@ -100,12 +103,19 @@ static void norm_heads(float *heads, int64_t count, const shape_t *s, const floa
     if (weight) norm_piece(&job, 0, count);
 }
 
+/* What no half float can hold becomes the largest one; NaN stays. */
+static void store_halves(const float *from, int64_t count, uint16_t *to) {
+    for (int64_t i = 0; i < count; i++) {
+        float v = from[i];
+        to[i] = float_to_half(v > HALF_MOST ? HALF_MOST : v < -HALF_MOST ? -HALF_MOST : v);
+    }
+}
+
 /* Norm and rotate the queries and keys of tokens, and put keys and values into the cache. */
 static void store_piece(void *context, int64_t first, int64_t last) {
     attention_job_t *job = context;
     const shape_t *s = job->shape;
     const layer_t *layer = job->layer;
-    size_t bytes = (size_t)s->head_dim * sizeof(float);
     for (int64_t t = first; t < last; t++) {
         const float *rotation = job->rotation ? job->rotation + t * s->rotary_dim : NULL;
         norm_heads(job->query + t * s->heads * s->head_dim, s->heads, s, layer->query_norm, layer->query_norm_bias);
@@ -115,8 +125,8 @@ static void store_piece(void *context, int64_t first, int64_t last) {
             float *key = job->key + (t * s->kv_heads + h) * s->head_dim;
             int64_t place = (h * s->capacity + job->first + t) * s->head_dim;
             if (rotation) rotate(key, rotation, s->rotary_dim);
-            memcpy(job->keys + place, key, bytes);
-            memcpy(job->values + place, job->value + (t * s->kv_heads + h) * s->head_dim, bytes);
+            store_halves(key, s->head_dim, job->keys + place);
+            store_halves(job->value + (t * s->kv_heads + h) * s->head_dim, s->head_dim, job->values + place);
         }
     }
 }
@@ -151,8 +161,8 @@ static int64_t block_floats(const shape_t *s) {
 }
 
 /* x [n][hidden] += attention; n at most TOKENS_AT_ONCE. `scratch` has room for two states of each token and block_floats. */
-static int attention_block(const shape_t *s, const layer_t *layer, float *x, int64_t n, const float *rotation, int64_t first, float *keys,
-                           float *values, float *scratch) {
+static int attention_block(const shape_t *s, const layer_t *layer, float *x, int64_t n, const float *rotation, int64_t first, uint16_t *keys,
+                           uint16_t *values, float *scratch) {
     int64_t wide = s->heads * s->head_dim, narrow = s->kv_heads * s->head_dim;
     float *normed = scratch, *out = normed + n * s->hidden, *query = out + n * s->hidden, *mixed = query + n * wide;
     float *key = mixed + n * wide, *value = key + n * narrow;
@@ -314,7 +324,7 @@ static int feed_forward(const shape_t *s, const layer_t *layer, int64_t number, 
 /* x [n][hidden] through all layers; their keys and values go to the cache at positions first, first + 1, ... `shape.ffn` is the most neurons
    that a part of a layer has; `stream` NULL where all are held. */
 FK_EXPORT int fk_layers(const shape_t *shape, const layer_t *layers, int64_t count, float *x, int64_t n, const float *rotation, int64_t first,
-                        float *keys, float *values, stream_t *stream) {
+                        uint16_t *keys, uint16_t *values, stream_t *stream) {
     if (n < 0 || first < 0 || first + n > shape->capacity) return FK_BAD_ARGUMENT;
     if (shape->activation < 0 || shape->activation >= ACTIVATIONS || shape->rotary_dim > shape->head_dim) return FK_BAD_ARGUMENT;
     if (n == 0) return FK_OK;
@@ -349,13 +359,13 @@ FK_EXPORT int fk_normalise(const float *x, int64_t n, int64_t width, const float
 }
 
 /* query, out [n][heads][dim]; keys and values of the whole sequence, `capacity` positions from one key head to the next. */
-FK_EXPORT int fk_attention(const float *query, int64_t n, int64_t heads, int64_t kv_heads, int64_t dim, const float *keys,
-                           const float *values, int64_t capacity, int64_t first, float *out) {
+FK_EXPORT int fk_attention(const float *query, int64_t n, int64_t heads, int64_t kv_heads, int64_t dim, const uint16_t *keys,
+                           const uint16_t *values, int64_t capacity, int64_t first, float *out) {
     shape_t shape = {.heads = heads, .kv_heads = kv_heads, .head_dim = dim, .capacity = capacity};
     attention_job_t job = {.shape = &shape, .mixed = out, .first = first};
     job.query = (float *)query; /* attend_piece only reads queries, keys and values */
-    job.keys = (float *)keys;
-    job.values = (float *)values;
+    job.keys = (uint16_t *)keys;
+    job.values = (uint16_t *)values;
     fk_call_lock();
     attend_all(&job, n);
     fk_call_unlock();

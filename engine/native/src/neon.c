@@ -74,16 +74,18 @@ static void quantize(const float *x, int64_t groups, activations_t *out) {
     }
 }
 
-static float score_of(const float *query, const float *key, int64_t dim) {
+static inline float32x4_t four_halves(const uint16_t *p) { return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p))); }
+
+static float score_of(const float *query, const uint16_t *key, int64_t dim) {
     float32x4_t sums[2] = {vdupq_n_f32(0), vdupq_n_f32(0)};
     for (int64_t d = 0; d < dim; d += 8)
-        for (int i = 0; i < 2; i++) sums[i] = vfmaq_f32(sums[i], vld1q_f32(query + d + 4 * i), vld1q_f32(key + d + 4 * i));
+        for (int i = 0; i < 2; i++) sums[i] = vfmaq_f32(sums[i], vld1q_f32(query + d + 4 * i), four_halves(key + d + 4 * i));
     return vaddvq_f32(vaddq_f32(sums[0], sums[1]));
 }
 
 enum { POSITIONS = 64 };
 
-static void attend(const float *query, const float *keys, const float *values, int64_t length, int64_t dim, float scale, float *out) {
+static void attend(const float *query, const uint16_t *keys, const uint16_t *values, int64_t length, int64_t dim, float scale, float *out) {
     float score[POSITIONS], top = -INFINITY, total = 0;
     if (dim % 8) {
         fk_portable.attend(query, keys, values, length, dim, scale, out);
@@ -102,7 +104,7 @@ static void attend(const float *query, const float *keys, const float *values, i
         for (int i = 0; i < count; i++) total += score[i] = expf(score[i] - highest);
         for (int64_t d = 0; d < dim; d += 4) {
             float32x4_t sum = vmulq_n_f32(vld1q_f32(out + d), shrink);
-            for (int i = 0; i < count; i++) sum = vfmaq_n_f32(sum, vld1q_f32(values + (first + i) * dim + d), score[i]);
+            for (int i = 0; i < count; i++) sum = vfmaq_n_f32(sum, four_halves(values + (first + i) * dim + d), score[i]);
             vst1q_f32(out + d, sum);
         }
         top = highest;

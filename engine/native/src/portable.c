@@ -128,14 +128,14 @@ static void add_rows(format_t format, const uint8_t *const *rows, const float *c
 
 enum { POSITIONS = 64 };
 
-static void attend(const float *query, const float *keys, const float *values, int64_t length, int64_t dim, float scale, float *out) {
+static void attend(const float *query, const uint16_t *keys, const uint16_t *values, int64_t length, int64_t dim, float scale, float *out) {
     float score[POSITIONS], top = -INFINITY, total = 0;
     for (int64_t d = 0; d < dim; d++) out[d] = 0;
     for (int64_t first = 0; first < length; first += POSITIONS) {
         int count = length - first < POSITIONS ? (int)(length - first) : POSITIONS;
         float highest = top;
         for (int i = 0; i < count; i++) {
-            dot_plain(F32, (const uint8_t *)(keys + (first + i) * dim), dim, query, dim, 1, &score[i], 1, NULL, 0);
+            dot_plain(F16, (const uint8_t *)(keys + (first + i) * dim), dim, query, dim, 1, &score[i], 1, NULL, 0);
             score[i] *= scale;
             highest = score[i] > highest ? score[i] : highest;
         }
@@ -144,9 +144,9 @@ static void attend(const float *query, const float *keys, const float *values, i
         for (int64_t d = 0; d < dim; d++) out[d] *= shrink;
         for (int i = 0; i < count; i++) {
             float weight = expf(score[i] - highest);
-            const float *value = values + (first + i) * dim;
+            const uint16_t *value = values + (first + i) * dim;
             total += weight;
-            for (int64_t d = 0; d < dim; d++) out[d] += weight * value[d];
+            for (int64_t d = 0; d < dim; d++) out[d] += weight * half_to_float(value[d]);
         }
         top = highest;
     }
