@@ -1,9 +1,10 @@
 """Audits: instant answers that were given are held against their passages when nobody asks anything, and errors cost coverage.
 
 All answers are audited until `FIRST` are, then a random share. The audit knows nothing of the bank's question: it checks that the
-answer stands in its passages and that no other passage answers the question better. Whether a level errs more than its alpha is tested
-by betting (a mixture of wealth processes, arXiv:2010.09686): the test may be looked at after every answer and is wrong with
-probability `FALSE_ALARM` at most. A breach raises the confidence that the level asks for.
+answer stands in its passages, and that it agrees with a second answer, which is made from the passages alone as written ones are. Some
+right answers are blamed so; a person's verdict on the same answer overrules it. Whether a level errs more than its alpha is tested by
+betting (a mixture of wealth processes, arXiv:2010.09686): the test may be looked at after every answer and is wrong with probability
+`FALSE_ALARM` at most, as long as no more than `BLAMED` of the right answers are. A breach raises the confidence that the level asks for.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from typing import TYPE_CHECKING
 
 from kb.database import migrate, transaction
 from surrogates import bank, schema, settings
+from surrogates.bank import Support
 from surrogates.quantities import unsupported
-from surrogates.quotes import rank_units
+from surrogates.quotes import Quote, rank_units
 from surrogates.threshold import ALPHAS
 from surrogates.wording import Rarity, content, words
 
@@ -33,8 +35,11 @@ SAMPLE = 0.2
 FALSE_ALARM = 0.1
 STAKES = (0.5, 1.0, 2.0, 4.0, 8.0)
 """How hard is bet on errors, in units of (share - alpha); each as far as no round can lose everything."""
-CLEARLY_BETTER = 0.25
-"""By how much another passage must answer better before an instant answer counts as wrong; see docs/benchmarks/learning.md."""
+AGREES_AT_LEAST = 0.5
+"""Share of the second answer's words, by rarity, that an instant answer has when it agrees."""
+BLAMED = 0.06
+"""Share of right answers that an audit may blame, allowed for on top of alpha; measured in docs/benchmarks/learning.md."""
+SHOWN = 120  # characters of a second answer in the reason
 READ = 5  # passages of the search that are weighed against the answer's own
 NOTHING = 1.01
 
@@ -106,7 +111,7 @@ def state(library: Library, level: int | None = None) -> State:
         int(waiting.fetchone()[0]),
         len(outcomes),
         sum(outcomes),
-        wealth(outcomes, ALPHAS[chosen - 1]),
+        wealth(outcomes, tolerated(chosen)),
         raised_to(connection, chosen),
     )
 
@@ -144,6 +149,11 @@ def wealth(failed: Sequence[bool], alpha: float) -> float:
     return sum(made) / len(made)
 
 
+def tolerated(level: int) -> float:
+    """The share of failed audits that a level bears: its alpha, and what is blamed of the others."""
+    return ALPHAS[level - 1] + (1 - ALPHAS[level - 1]) * BLAMED
+
+
 def _verdict(library: Library, row: sqlite3.Row, rarity: Rarity) -> tuple[str, str]:
     """ "held", "failed" or "gone", and why."""
     judged = library.connection.execute(
@@ -159,8 +169,10 @@ def _verdict(library: Library, row: sqlite3.Row, rarity: Rarity) -> tuple[str, s
     own = [library.passage(support.passage_id) for support in held.support]
     if not stands_in(row["answer"], row["question"], own, held.source):
         return "failed", "its passages do not say it"
-    better = better_place(library, row["question"], row["answer"], own, row["collection"], rarity)
-    return ("held", "") if better is None else ("failed", f"passage {better.id} of {better.document} answers it better")
+    second = second_answer(library, row["question"], own, row["collection"], rarity)
+    if second is None or agrees(row["answer"], held.support, second, rarity):
+        return "held", ""
+    return "failed", f"{second.passage.document} answers it with: {second.text[:SHOWN]}"
 
 
 def stands_in(answer: str, question: str, passages: Sequence[Passage], source: str) -> bool:
@@ -171,20 +183,21 @@ def stands_in(answer: str, question: str, passages: Sequence[Passage], source: s
     return not unsupported(answer, f"{shown}\n{question}")
 
 
-def better_place(
-    library: Library, question: str, answer: str, own: Sequence[Passage], collection: str | None, rarity: Rarity
-) -> Passage | None:
-    """The passage that answers the question clearly better than the answer's own, by ranking all their sentences; None without one."""
-    mine = {passage.id for passage in own}
-    found = [hit.passage for hit in library.search(question, collection)[:READ] if hit.passage.id not in mine]
-    ranked = {unit.passage.id: unit for unit in reversed(rank_units(question, list(own), rarity, library.encoder))}
-    best = max((unit.score for unit in ranked.values()), default=0.0)
-    for unit in rank_units(question, found, rarity, library.encoder):
-        if unit.score < best + CLEARLY_BETTER:
-            return None
-        if rarity.share(content(answer), content(unit.text)) < 1.0:
-            return unit.passage
-    return None
+def second_answer(library: Library, question: str, own: Sequence[Passage], collection: str | None, rarity: Rarity) -> Quote | None:
+    """What the passages answer by themselves: the best of all sentences, ranked as for a written answer; None where there is none."""
+    found = {hit.passage.id: hit.passage for hit in library.search(question, collection)[:READ]}
+    passages = list({**found, **{passage.id: passage for passage in own}}.values())
+    return next(iter(rank_units(question, passages, rarity, library.encoder)), None)
+
+
+def agrees(answer: str, support: Sequence[Support], second: Quote | None, rarity: Rarity) -> bool:
+    """Whether an answer says what the second one says: it was cut from the same place, or has at least half of its words."""
+    if second is None:
+        return True
+    for source in support:
+        if source.passage_id == second.passage.id and (second.text in source.quote or source.quote in second.text):
+            return True
+    return rarity.share(content(second.text), content(answer)) >= AGREES_AT_LEAST
 
 
 def _react(library: Library, level: int) -> None:
@@ -193,7 +206,7 @@ def _react(library: Library, level: int) -> None:
 
     connection = library.connection
     outcomes = _outcomes(connection, level)
-    if wealth(outcomes, ALPHAS[level - 1]) < 1 / FALSE_ALARM:
+    if wealth(outcomes, tolerated(level)) < 1 / FALSE_ALARM:
         return
     now = threshold.accept_at(library, level)
     above = [threshold.accept_at(library, other) for other in range(level + 1, len(ALPHAS) + 1)]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from surrogates import bank, corrections, prompt, settings, threshold
 from surrogates.answer import Answer, Timings
 from surrogates.answerable import is_answerable
+from surrogates.gates import has_referents, is_one_question
 from surrogates.question import normalise, with_topic
 from surrogates.quotes import Quote, compose, rank_units
 from surrogates.scheduling import ModelMissing, Scheduler
@@ -28,6 +29,8 @@ NEAREST = 3
 STOPPED = "Stopped before it was finished."
 EMPTY_LIBRARY = "There are no documents to answer from yet: add some to the library first."
 NOT_FOUND = "The documents do not seem to answer this. The nearest passages are below."
+SEVERAL = "This asks for more than one thing, and the answer is to one of them: ask the other by itself."
+UNNAMED = "The question does not name what it is about; the answer is from the nearest place. Name the part or the task to be sure."
 NO_INSTANT = "There is no instant answer that is sure enough. The nearest passages are below."
 
 
@@ -90,7 +93,8 @@ def answer(
         QuestionRefused: the question is empty or too long.
     """
     clock = _Clock()
-    full = with_topic(normalise(question), previous)
+    asked = normalise(question)
+    full = with_topic(asked, previous)
     hits = resources.library.search(full, collection, limit=HITS)
     clock.lap("search")
     if route != "engine":
@@ -98,6 +102,8 @@ def answer(
         if corrected is not None:
             return corrected
     given = _answered(full, hits, resources, clock, collection, route, _Watch(on_stage, on_text, should_stop))
+    if given.route == "engine":
+        given = replace(given, notes=(*given.notes, *_caveats(asked, is_alone=full == asked)))
     return corrections.put_first(given, resources.library, full, collection, resources.rarity())
 
 
@@ -119,6 +125,11 @@ def _answered(
     if watch.on_stage is not None:
         watch.on_stage("reading the passages")
     return _written(full, hits, resources, clock, watch)
+
+
+def _caveats(asked: str, *, is_alone: bool) -> list[str]:
+    """What the reader of a written answer must know about the question; instant answers are not given to such."""
+    return [SEVERAL] * (not is_one_question(asked)) + [UNNAMED] * (is_alone and not has_referents(asked))
 
 
 def _is_sure(prediction: Prediction, resources: Resources) -> bool:

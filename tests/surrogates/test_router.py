@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from kb.library import Library
-from surrogates import router, schema
+from surrogates import corrections, router, schema
 from surrogates.router import Resources, answer
 from surrogates.scheduling import Scheduler
 from surrogates.settings import Settings
@@ -116,6 +116,35 @@ def test_another_collection_knows_nothing_of_it(resources: Resources) -> None:
 def test_a_follow_up_is_understood_with_the_question_before_it(resources: Resources) -> None:
     given = answer("And its remedy?", resources, previous="What does alarm P-12 mean?")
     assert "Clean the oil cooler" in given.text
+
+
+@pytest.mark.parametrize(
+    ("question", "note"),
+    [
+        ("What is the relief valve of the pump set to and what does alarm P-12 mean?", router.SEVERAL),
+        ("How do I tighten it to 35 Nm?", router.UNNAMED),
+    ],
+)
+def test_a_question_that_asks_twice_or_names_nothing_is_answered_with_a_note(resources: Resources, question: str, note: str) -> None:
+    given = answer(question, resources)
+    assert given.route == "engine"
+    assert note in given.notes
+
+
+def test_a_correction_comes_before_the_instant_and_the_written_answer(resources: Resources) -> None:
+    question = "What is the relief valve of the pump set to?"
+    passage = next(passage for passage in resources.library.passages() if "210 bar" in passage.text)
+    corrections.correct(resources.library, question, "Ours is set to 42 bar.", "Anna", passage_ids=[passage.id])
+    instant, written = answer(question, resources), answer(question, resources, route="engine")
+    assert (instant.route, instant.text) == ("surrogate", "Ours is set to 42 bar.")
+    assert written.route == "engine"
+    assert "42 bar" in written.text
+    assert "210 bar" in written.text
+    assert [given.citations[0].document[:18] for given in (instant, written)] == ["Correction by Anna"] * 2
+
+
+def test_a_written_answer_names_its_model(resources: Resources) -> None:
+    assert "SmolLM2" in (answer("What is the relief valve of the pump set to?", resources).teacher or "")
 
 
 def test_without_an_instant_answer_the_surrogate_route_declines(resources: Resources) -> None:
