@@ -278,7 +278,7 @@ def _predicted(model: Model, frame: Plan, calibration: Calibration) -> Plan | No
     """Predictors and a window of bundles; None when there is no room for what a token wants and half as much again."""
     per_slot = sum(layer.stride for layer in model.layers)
     masks = 6 * frame.prefill_tokens * model.config.ffn  # scores of one layer's neurons, and which of two layers' are wanted
-    left = frame.memory_bytes - _spent(frame) - model.predictor_bytes - masks - RUN_BYTES
+    left = frame.memory_bytes - _spent(frame) - model.predictor_bytes - masks - 2 * RUN_BYTES
     slots = min(left // per_slot, model.config.ffn)
     if slots < 1.5 * max(layer.wanted for layer in calibration.layers) * model.config.ffn:
         return None
@@ -287,7 +287,7 @@ def _predicted(model: Model, frame: Plan, calibration: Calibration) -> Plan | No
         frame,
         strategy="predicted",
         resident_bytes=frame.resident_bytes + model.predictor_bytes,
-        stream_bytes=slots * per_slot + masks + RUN_BYTES,
+        stream_bytes=slots * per_slot + masks + 2 * RUN_BYTES,
         window_neurons=int(slots),
         pinned_neurons=int(min(pinned_share * model.config.ffn, slots)),
         expected_bytes_read_per_token=int(loaded_share * sum(layer.size for layer in model.layers)),

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.flash import BundleFile, ReadCounts, Run
+from engine.flash import BundleFile, BundleStream, ReadCounts, Run, cold_runs
 from engine.formats import Bytes, Floats
 from engine.kernels import Kernels, aligned_buffer
 from engine.manifest import LayerLayout
@@ -52,17 +52,15 @@ class Bundles:
         self.up_biases = [weights.vector(f"layer.{number}.up.bias") for number in range(len(file.layers))]
         self.transfer = aligned_buffer(max(transfer_bytes, *(layer.stride for layer in file.layers)))
 
-    def runs(self, layer: int) -> list[Run]:
-        """The whole layer in pieces that fit the transfer buffer."""
-        layout = self.file.layers[layer]
-        step = self.transfer.size // layout.stride
-        return [Run(layer, first, min(step, layout.tiles - first)) for first in range(0, layout.tiles, step)]
-
-    def read(self, run: Run) -> Bytes:
-        """[neurons of the run, stride], good until the next read."""
-        stride = self.file.layers[run.layer].stride
-        self.file.read_run(run, self.transfer)
-        return self.transfer[: run.tiles * stride].reshape(run.tiles, stride)
+    def tiles(self, layer: int) -> Iterator[tuple[Run, Bytes]]:
+        """The whole layer in pieces that fit the transfer buffer: [neurons of the run, stride], good until the next is asked for."""
+        layout, stride = self.file.layers[layer], self.file.layers[layer].stride
+        step = self.transfer.size // stride
+        for run in (Run(layer, first, min(step, layout.tiles - first)) for first in range(0, layout.tiles, step)):
+            began = time.perf_counter()
+            self.file.read_run(run, self.transfer)
+            self.file.counts.stall_s += time.perf_counter() - began
+            yield run, self.transfer[: run.tiles * stride].reshape(run.tiles, stride)
 
     def add_down(self, layout: LayerLayout, tiles: Bytes, active: Floats, total: Floats) -> None:
         """total [n, hidden] += active [n, neurons] times the tiles' down columns, in their order."""
@@ -122,16 +120,16 @@ class WindowedFeedForward:
         layout = self._bundles.file.layers[layer]
         part = layout.part("up")
         rows = np.empty((layout.neurons, part.size), np.uint8)
-        for run in self._bundles.runs(layer):
-            rows[run.first : run.first + run.tiles] = self._bundles.read(run)[:, part.offset : part.offset + part.size]
+        for run, tiles in self._bundles.tiles(layer):
+            rows[run.first : run.first + run.tiles] = tiles[:, part.offset : part.offset + part.size]
         return rows
 
     def _whole_layer(self, layer: int, active: Floats) -> Floats:
         """A prompt fires more than the window holds: every bundle in the order of the neurons, so that the sum has the same bits."""
         layout = self._bundles.file.layers[layer]
         total = np.zeros((len(active), layout.part("down").columns), np.float32)
-        for run in self._bundles.runs(layer):
-            self._bundles.add_down(layout, self._bundles.read(run), active[:, run.first : run.first + run.tiles], total)
+        for run, tiles in self._bundles.tiles(layer):
+            self._bundles.add_down(layout, tiles, active[:, run.first : run.first + run.tiles], total)
         return total
 
 
@@ -159,14 +157,15 @@ class PredictedFeedForward:
         self._next: tuple[Mask, bool] | None = None
         """What is wanted of the coming layer, and whether it was fetched."""
         self.windows = [make_window(file, number, shape, self._bundles.up_biases[number], kernels) for number, shape in enumerate(shapes)]
+        self._stream: BundleStream | None = None
+        """The layers one after the other, read ahead, while a prompt goes through them."""
         self.spent = Spent()
         file.counts = ReadCounts()
 
     def __call__(self, layer: int, x: Floats) -> Floats:
         """See `FeedForward`."""
         if layer == 0:
-            self._pass += 1
-            self._next = None
+            self._begin_pass(len(x))
         mask, fetched = self._next or self._foresee(layer, x)
         self._next = None
         ahead = self._foresight.ahead and layer + 1 < len(self.windows)
@@ -177,7 +176,22 @@ class PredictedFeedForward:
         except BaseException:
             if self._next is not None:
                 self.windows[layer + 1].wait()  # nothing may be under way when the next token begins
+            self._end_stream()
             raise
+
+    def _begin_pass(self, tokens: int) -> None:
+        self._pass += 1
+        self._next = None
+        if tokens <= FEW_TOKENS:
+            self._end_stream()
+        elif self._stream is None:
+            layers, half = self._bundles.file.layers, self._bundles.transfer.size // 2
+            self._stream = BundleStream(self._bundles.file, cold_runs(layers, (0,) * len(layers), half), 2)
+
+    def _end_stream(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
 
     def take_counts(self) -> ReadCounts:
         """See `FeedForward`."""
@@ -191,6 +205,7 @@ class PredictedFeedForward:
 
     def close(self) -> None:
         """Let go of the file."""
+        self._end_stream()
         for window in self.windows:
             window.close()
         self._bundles.file.close()
@@ -223,11 +238,8 @@ class PredictedFeedForward:
         """Every bundle of the layer once for all tokens; what the predictor calls silent for a token adds nothing to it."""
         layout, bias = self._bundles.file.layers[layer], self._bundles.up_biases[layer]
         up, total = layout.part("up"), np.zeros(x.shape, np.float32)
-        for run in self._bundles.runs(layer):
+        for run, tiles in self._bundles.tiles(layer) if self._stream is None else self._stream.layer(layer):
             here = slice(run.first, run.first + run.tiles)
-            began = time.perf_counter()
-            tiles = self._bundles.read(run)
-            self._bundles.file.counts.stall_s += time.perf_counter() - began
             rows = tiles[:, up.offset : up.offset + up.size]
             active = self._bundles.activate(layout, rows, x, None if bias is None else bias[here])
             self._bundles.add_down(layout, tiles, active * mask[:, here], total)
