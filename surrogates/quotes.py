@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from surrogates.answer import Citation
 from surrogates.quantities import Signature, signature
-from surrogates.units import Span, spans
+from surrogates.units import Span, is_row, spans
 from surrogates.wording import Rarity, content
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ SHORT_WORDS = 90  # a passage that is quoted whole
 LEAD_WORDS = 40
 ENTRY_SENTENCES = 3
 STEP_SENTENCES = 3  # that may stand between one numbered step and the next
-ROW = re.compile(r"^[^:;]+: [^;]+; [^:;]+: ")
 NAMED = re.compile(r"[^\W_][^.:;!?]{0,60}:\s+\S")
 REFERS_BACK = re.compile(r"(?:it|this|these|those|they|he|she|its|their|such)\b", re.IGNORECASE)
 WAY = re.compile(
@@ -116,7 +115,7 @@ def _score(asked: _Asked, passage: Passage, span: Span, cosine: float, rarity: R
         score += KEYED_BY_IT * bool(asked.exact & (key.codes | key.quantities))
     if asked.wants_way:
         title = content("\n".join(passage.heading[-1:]))
-        score += TITLE_FOR_A_WAY * rarity.share(asked.words, title) - ROW_FOR_A_WAY * bool(ROW.search(text))
+        score += TITLE_FOR_A_WAY * rarity.share(asked.words, title) - ROW_FOR_A_WAY * is_row(text)
     return score
 
 

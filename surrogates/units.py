@@ -59,3 +59,8 @@ def _ends_sentence(line: str, stop: int) -> bool:
 
 def _indent(piece: str) -> int:
     return len(piece) - len(piece.lstrip())
+
+
+def is_row(text: str) -> bool:
+    """Whether a unit is a table's row, as kb writes one: "label: value; label: value"."""
+    return len([field for field in text.split(";") if ":" in field]) >= 2

@@ -11,7 +11,7 @@ from surrogates.gates import negation_agrees
 from surrogates.opposites import polarity_agrees
 from surrogates.quantities import facts, unsupported
 from surrogates.quotes import Quote, compose
-from surrogates.units import spans
+from surrogates.units import is_row, spans
 from surrogates.wording import Rarity, content, words
 
 if TYPE_CHECKING:
@@ -111,11 +111,6 @@ def is_supported(sentence: str, question: str, source: Quote, rarity: Rarity) ->
         return False
     near = "\n".join([*passage.heading, _neighbourhood(source), question])
     return rarity.share(content(sentence), content(near)) >= SUPPORT_AT_LEAST
-
-
-def is_row(text: str) -> bool:
-    """Whether a unit is a table's row, `label: value; label: value`."""
-    return len([field for field in text.split(";") if ":" in field]) >= 2
 
 
 def _fields(text: str) -> frozenset[str]:

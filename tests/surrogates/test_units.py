@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from surrogates.units import spans
+from surrogates.units import is_row, spans
 
 
 def cut(text: str) -> list[str]:
@@ -38,3 +38,9 @@ def test_spans_are_in_order_and_only_white_space_lies_between_them(text: str) ->
         assert span.start < span.end
         position = span.end
     assert not text[position:].strip()
+
+
+def test_a_row_is_told_from_prose() -> None:
+    assert is_row("Code: E-17; Meaning: Oil pressure low")
+    assert not is_row("Stop the pump; it is hot.")
+    assert not is_row("Torque: 42 Nm")
