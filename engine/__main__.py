@@ -223,11 +223,11 @@ def _generate(options: argparse.Namespace) -> dict[str, Any]:
         drafting=not options.no_drafts,
     )
     with Engine(_pack_path(options), options.memory, options.mode) as engine:
-        result = engine.generate(request, None if options.json else _print_piece)
+        result, kernels = engine.generate(request, None if options.json else _print_piece), engine.kernels_name
     if not options.json:
         read = f", {result.bytes_read_per_token / 1e6:.1f} MB read a token" if result.bytes_read_per_token else ""
-        print(f"\n[{result.tokens} tokens, {result.tokens_per_second:.1f} a second{read}]", file=sys.stderr)
-    return asdict(result)
+        print(f"\n[{result.tokens} tokens, {result.tokens_per_second:.1f} a second{read}; {kernels}]", file=sys.stderr)
+    return {**asdict(result), "kernels": kernels}
 
 
 def _print_piece(text: str) -> None:

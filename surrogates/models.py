@@ -30,10 +30,14 @@ class ModelFacts:
 
 @dataclass(frozen=True)
 class BudgetMeaning:
-    """What a token costs in bytes read, 0 when the whole model fits, and the longest context."""
+    """What a token costs in bytes read, 0 when the whole model fits, and the longest context.
+
+    `compiled` is False where set-up found no compiler: the engine then computes with numpy, many times slower.
+    """
 
     read_bytes: int
     context_tokens: int
+    compiled: bool
 
 
 def describe(source: Path) -> ModelFacts:
@@ -93,9 +97,10 @@ def budget_meaning(pack: Path, memory_bytes: int, mode: Mode) -> BudgetMeaning:
     """
     from engine import plan
     from engine.errors import EngineError
+    from engine.native.place import library_path
 
     try:
         planned = plan.plan(pack, memory_bytes, mode)
     except (EngineError, OSError) as error:
         raise UnusableModel(str(error)) from error
-    return BudgetMeaning(planned.expected_bytes_read_per_token, planned.context_tokens)
+    return BudgetMeaning(planned.expected_bytes_read_per_token, planned.context_tokens, library_path().exists())

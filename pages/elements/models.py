@@ -100,7 +100,12 @@ def _meaning_words(meaning: models.BudgetMeaning, least: int | None) -> str:
         if meaning.read_bytes
         else "The whole model stays in memory."
     )
-    return reads if least is None else f"{reads} The least that it can run in is {_megabytes(least)}."
+    slow = (
+        ""
+        if meaning.compiled
+        else " **It writes many times slower than it could:** set-up found no compiler. Install one and set up again."
+    )
+    return reads + ("" if least is None else f" The least that it can run in is {_megabytes(least)}.") + slow
 
 
 def _least_bytes(pack: Path) -> int | None:

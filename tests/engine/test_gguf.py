@@ -70,6 +70,17 @@ def test_a_file_that_is_cut_anywhere_is_refused(tmp_path: Path) -> None:
             GgufFile(tmp_path / "b.gguf")
 
 
+def test_a_scale_that_is_no_number_is_refused(tmp_path: Path) -> None:
+    write_gguf(tmp_path / "a.gguf", "qwen2", GGMLQuantizationType.Q8_0)
+    place = GgufFile(tmp_path / "a.gguf").tensors["blk.2.ffn_down.weight"]
+    data = bytearray((tmp_path / "a.gguf").read_bytes())
+    data[place.offset + place.size - 34 : place.offset + place.size - 32] = np.array([np.nan], "<f2").tobytes()
+    (tmp_path / "a.gguf").write_bytes(data)
+    with pytest.raises(UnusableSource, match=r"layer\.2\.down.*NaN"):
+        pack(tmp_path / "a.gguf", tmp_path / "a.pack")
+    assert not (tmp_path / "a.pack").exists()
+
+
 def test_damaged_counts_are_refused_at_once(tmp_path: Path) -> None:
     (tmp_path / "a.gguf").write_bytes(b"GGUF" + (3).to_bytes(4, "little") + (2**60).to_bytes(8, "little") * 2)
     with pytest.raises(UnusableSource, match="claims"):

@@ -27,7 +27,9 @@ def test_pack_reports_what_it_made(run: Callable[..., Any], checkpoint: Callable
 
 def test_generate_gives_every_field_of_its_contract(run: Callable[..., Any], packed: Callable[..., Path]) -> None:
     value = run("generate", "--model", packed("llama"), "--memory", "400MB", "--mode", "exact", "--prompt", "oil", "--max-tokens", 5)
-    fields = "text tokens tokens_per_second first_token_seconds bytes_read_per_token reads_per_token stall_share peak_rss_bytes mode"
+    fields = (
+        "text tokens tokens_per_second first_token_seconds bytes_read_per_token reads_per_token stall_share peak_rss_bytes mode kernels"
+    )
     assert set(fields.split()) <= set(value)
     assert value["mode"] == "exact" and 0 < value["tokens"] <= 5 and value["peak_rss_bytes"] < 400_000_000
 

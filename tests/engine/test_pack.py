@@ -178,6 +178,14 @@ def test_a_pack_that_is_cut_short_is_refused(name: str, packed: Callable[..., Pa
         manifest.load(pack)
 
 
+@pytest.mark.parametrize("name", [manifest.FFN, manifest.RESIDENT, manifest.TOKENIZER])
+def test_a_pack_that_lacks_a_file_is_refused(name: str, packed: Callable[..., Path], tmp_path: Path) -> None:
+    pack = copy_of(packed("llama"), tmp_path)
+    (pack / name).unlink()
+    with pytest.raises(CorruptPack, match=f"{name} of the pack copy.pack has 0 bytes"):
+        manifest.load(pack)
+
+
 def alter_manifest(pack: Path, **changes: Any) -> None:
     value = json.loads((pack / manifest.MANIFEST).read_text("utf-8"))
     (pack / manifest.MANIFEST).write_text(json.dumps({**value, **changes}), "utf-8")

@@ -24,6 +24,12 @@ def test_ample_memory_reads_nothing_and_less_than_the_least_is_refused_with_the_
         budget_meaning(default_pack, 50_000_000, "exact")
 
 
+@pytest.mark.models
+def test_a_computer_on_which_nothing_was_compiled_is_told_so(default_pack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.native.place.library_path", lambda: Path("never built"))
+    assert not budget_meaning(default_pack, 2_000_000_000, "exact").compiled
+
+
 def test_what_is_no_model_is_named(tmp_path: Path) -> None:
     with pytest.raises(UnusableModel, match=r"nowhere\.gguf"):
         describe(tmp_path / "nowhere.gguf")
