@@ -66,6 +66,7 @@ class DenseIndex:
             parameters = faiss.SearchParameters(sel=faiss.IDSelectorBatch(wanted))  # type: ignore[call-arg]
         if not len(self):
             return []
+        faiss.omp_set_num_threads(1)  # one question is scanned by one thread; the others would only wait and burn their cores
         scores, ids = self._index.search(vector.reshape(1, -1).astype(np.float32), min(limit, len(self)), params=parameters)
         return [(int(passage), float(score)) for passage, score in zip(ids[0], scores[0], strict=True) if passage >= 0]
 

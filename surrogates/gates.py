@@ -38,7 +38,7 @@ _BEFORE_NUMBERS = frozenset({"over", "under", "up to", "half", "twice"})
 # letters that name one of several: the X axis, type B, Mark II; "a" and "i" are words
 _DESIGNATORS = frozenset("bcdefghjklmnopqrstuvwxyz") | frozenset("ii iii iv vi vii viii ix xi xii".split())  # noqa: SIM905
 _LATIN = re.compile(r"\b(?:e\.\s?g|i\.\s?e)\b\.?", re.IGNORECASE)
-_MEASURED = re.compile(r"\d\s?[A-Za-zµΩ°]{1,4}(?:/[a-z]{1,3})?\b")
+_MEASURED = re.compile(r"\d\s?[A-Za-zµΩ°]{1,2}(?:/[a-z]{1,3})?\b")
 _HYPHENATED = re.compile(r"\b[^\W\d_]+(?:-[^\W\d_]+)+\b")
 _SECOND_QUESTION = re.compile(
     r"\?\s*\S.*\?|;\s*\w+"
@@ -68,12 +68,14 @@ Likeness = Callable[[str, str], float]
 class GateSettings:
     """`distinctive_share`: a word that at most this share of the passages has, and not the evidence, names another component.
 
-    `carried`: cosine of the question with itself without that word, from which on the word carries so little that it names nothing.
+    `idle_from`, `vital_below`: cosine of the question with itself without a word, from which on the word names nothing, and below which
+    it names what the question is about, however common it is in the library.
     `unexplained_share`: the largest idf-weighted share of the question that neither bank question nor evidence may leave unsaid.
     """
 
     distinctive_share: float = 0.08
-    carried: float = 0.93
+    idle_from: float = 0.93
+    vital_below: float = 0.8
     unexplained_share: float = 0.5
 
     def __post_init__(self) -> None:
@@ -124,9 +126,8 @@ def letters_agree(question: str, matched: str) -> bool:
 
     A bank question that names several ("X, Y and Z") covers each; "e-stop" and "estop" are one.
     """
-    asked, known = _letters(question), _letters(matched)
-    asked, known = asked - _spelled_together(asked, question, matched), known - _spelled_together(known, matched, question)
-    return asked == known or (bool(asked) and asked < known <= _listed(matched))
+    asked, known = _letters(question, matched), _letters(matched, question)
+    return asked == known or (bool(asked) and frozenset(asked) < frozenset(known) <= _listed(matched))
 
 
 def negation_agrees(question: str, matched: str) -> bool:
@@ -165,14 +166,16 @@ def names_same_component(
     """Whether what the question names is named by the bank question or its evidence.
 
     A weighty word that the library uses elsewhere but not here names another component, unless the question means the same without it
-    ("put the mark on", "together with"); too many words said nowhere here mean another subject. A single word that the library does
-    not know at all may be the asker's own word for it.
+    ("put the mark on", "together with"); so does a common word without which the question means another thing. Too many words said
+    nowhere here mean another subject. A single word that the library does not know at all may be the asker's own word for it.
     """
     here = content(matched) | content(evidence) | _joined(f"{matched} {evidence}")
     asked = content(question) - content(_NAMES_NOTHING) - _pieces(question, here)
-    idle = frozenset(word for word in asked - here if _carries_little(word, question, settings, likeness))
+    weights = {word: likeness(question, without(question, word)) for word in asked - here} if likeness else {}
+    idle = frozenset(word for word, alike in weights.items() if alike >= settings.idle_from)
     elsewhere = [word for word in asked - here - idle if rarity.sets_apart(word, settings.distinctive_share)]
-    return not elsewhere and 1.0 - rarity.share(asked - idle, here) <= settings.unexplained_share
+    vital = [word for word, alike in weights.items() if alike < settings.vital_below and rarity.knows(word)]
+    return not elsewhere and not vital and 1.0 - rarity.share(asked - idle, here) <= settings.unexplained_share
 
 
 def without(question: str, word: str) -> str:
@@ -182,10 +185,6 @@ def without(question: str, word: str) -> str:
     'Where do I put the'
     """
     return " ".join(said for said in question.split() if word not in content(said))
-
-
-def _carries_little(word: str, question: str, settings: GateSettings, likeness: Likeness | None) -> bool:
-    return likeness is not None and likeness(question, without(question, word)) >= settings.carried
 
 
 def _joined(text: str) -> frozenset[str]:
@@ -202,11 +201,6 @@ def _listed(text: str) -> frozenset[str]:
     """Letters that stand beside another one: "X, Y and Z"."""
     said = [word for word in words(text) if word not in ("and", "or")]
     return frozenset(letter for pair in pairwise(said) if _DESIGNATORS.issuperset(pair) for letter in pair)
-
-
-def _spelled_together(letters: frozenset[str], text: str, other: str) -> frozenset[str]:
-    said, elsewhere = words(text), frozenset(words(other))
-    return frozenset(one for one, following in pairwise(said) if one in letters and one + following in elsewhere)
 
 
 def _names_something(before: str) -> bool:
@@ -232,7 +226,9 @@ def _quantifiers(text: str) -> frozenset[str]:
 
 
 @lru_cache(maxsize=4096)
-def _letters(text: str) -> frozenset[str]:
-    """Standing letters and Roman numbers that name one of several, without units ("5 V") and what an apostrophe leaves."""
-    bare = _MEASURED.sub(" ", _LATIN.sub(" ", text.replace("'", "").replace("\u2019", "")))
-    return _DESIGNATORS.intersection(words(bare))
+def _letters(text: str, other: str) -> tuple[str, ...]:
+    """Standing letters and Roman numbers that name one of several, sorted; not units ("5 V"), nor what `other` spells as one word."""
+    said = words(_MEASURED.sub(" ", _LATIN.sub(" ", text.replace("'", "").replace("\u2019", ""))))
+    together = frozenset(words(other))
+    follows = [*said[1:], ""]
+    return tuple(sorted(word for word, after in zip(said, follows, strict=True) if word in _DESIGNATORS and word + after not in together))

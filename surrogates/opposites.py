@@ -84,8 +84,8 @@ _CORRECT = re.compile(
     r"|\b(?:all|wired|set|done|works?|working|working|connected|mounted)\s+right\b",
     re.IGNORECASE,
 )
-# "pull-off distance", "add-on board": part of a name
-_COMPOUND = re.compile(r"\b(?!on-off\b)\w+-(?:off|on)\b", re.IGNORECASE)
+# "pull-off distance", "add-on board", "e-stop": part of a name
+_COMPOUND = re.compile(r"\b(?!on-off\b)\w+-(?:off|on)\b|\b[a-z]-\w+", re.IGNORECASE)
 _PHRASES = (
     ("get rid of", "remove"),
     ("take out", "remove"),

@@ -80,3 +80,56 @@ def test_too_many_words_said_nowhere_are_another_subject() -> None:
 def test_unexplained_share_must_be_a_share() -> None:
     with pytest.raises(ValueError, match=r"1\.5"):
         gates.GateSettings(unexplained_share=1.5)
+
+
+@pytest.mark.parametrize(
+    ("asked", "known", "gate"),
+    [
+        ("How do I home the Y axis?", "How do I home the X axis?", "letters"),
+        ("What is the torque of the Mark III?", "What is the torque of the Mark II?", "letters"),
+        ("Which oil for the pump of type C?", "Which oil for the pump of type B?", "letters"),
+        ("How do I home the axis?", "How do I home the Z axis?", "letters"),
+        ("May it run above 5 bar for less than 5 minutes?", "May it run above 5 bar for more than 5 minutes?", "polarity"),
+        ("Which pump is allowed over 40 bar?", "Which pump is allowed under 40 bar?", "quantifier"),
+        ("What can fail up to 5 times?", "What can fail 5 times?", "quantifier"),
+        ("Why doesnt the pump start?", "Why does the pump start?", "negation"),
+        ("Why does the pump fail to start?", "Why does the pump start?", "negation"),
+        ("What is not checked without a guard?", "What is checked without a guard?", "negation"),
+        ("How do I cancel an M110?", "How do I cancel an M109/M190 request?", "codes"),
+        ("pompe défectueuse: que faire avec la vanne du filtre et la pompe", "What do I do with the filter of the pump?", "language"),
+        ("Как заменить фильтр насоса?", "How do I replace the filter of the pump?", "language"),
+        ("Check the pump; clean the filter", "Check the pump?", "two questions"),
+        ("What does it do?", "What does the pump do?", "pronoun"),
+    ],
+)
+def test_one_of_several_a_bound_and_a_failure_are_not_confused(asked: str, known: str, gate: str) -> None:
+    assert gates.refusal(asked, known, f"{known} Clean the pump with a dry cloth.", RARITY) == gate
+
+
+@pytest.mark.parametrize(
+    ("asked", "known"),
+    [
+        ("Why does the X axis stall?", "When do the X, Y and Z axes stall, and why?"),
+        ("How do I reset the estop?", "How do I reset the e-stop?"),
+        ("The pump fails to start", "The pump doesn't start"),
+        ("The pump cant be started", "The pump can't be started"),
+        ("How do I cancel an M109?", "How do I cancel an M109/M190 request?"),
+        ("Is 5 V enough for the pump?", "Is 5 volts enough for the pump?"),
+        ("How do I check the bltouch?", "How do I check the BL-Touch?"),
+    ],
+)
+def test_other_spellings_of_one_question_pass(asked: str, known: str) -> None:
+    assert gates.refusal(asked, known, known, RARITY) is None
+
+
+def test_a_word_that_changes_nothing_names_no_component() -> None:
+    asked, known = "How do I store the pump in a dry speed?", "How do I store the pump in a dry place?"
+    assert gates.refusal(asked, known, LIBRARY[8], RARITY) == "component"
+    assert gates.refusal(asked, known, LIBRARY[8], RARITY, likeness=lambda one, other: 0.99) is None
+    assert gates.refusal(asked, known, LIBRARY[8], RARITY, likeness=lambda one, other: 0.5) == "component"
+
+
+def test_a_question_of_ten_thousand_characters_is_refused_not_answered() -> None:
+    long = "What is the pressure of the pump when the valve of the line is open " * 150
+    assert len(long) > 10_000
+    assert gates.refusal(long, "What is the pressure of the pump?", LIBRARY[0], RARITY) is not None
