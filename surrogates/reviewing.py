@@ -1,15 +1,16 @@
-"""The commands of people who look after the answers: judge, proposals, corrections, audits."""
+"""The commands of people who look after the answers: judge, proposals, corrections, audits, and who teaches."""
 
 from __future__ import annotations
 
 import argparse
 import getpass
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+from contextlib import closing, contextmanager
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from surrogates import audits, corrections, judging, proposals, sampling, schema
+from surrogates import audits, corrections, judging, proposals, sampling, schema, settings
+from surrogates.remote import RemoteTeacher
 
 if TYPE_CHECKING:
     from kb.library import Library
@@ -45,6 +46,10 @@ def add_commands(command: AddCommand) -> None:
     correction.add_argument("--passage", type=int, action="append", default=[], help="id of a passage that the corrected answer cited")
     audit = command("audits", _audits, "What the audits of instant answers found.")
     audit.add_argument("--lift", type=int, metavar="LEVEL", help="let a level answer as before its breach")
+    teacher = command("teacher", _teacher, "Who teaches: the local model, or a server that speaks the OpenAI protocol.")
+    teacher.add_argument("--url", help="base address of the server, as http://localhost:8080/v1; its key is read from FLASHKB_TEACHER_KEY")
+    teacher.add_argument("--model", help="the server's model")
+    teacher.add_argument("--off", action="store_true", help="let the local model teach again")
     for parser in (judge, proposal, correction, audit):
         parser.add_argument("--by", default=None, help="who signs; the name of the login when left out")
 
@@ -102,6 +107,21 @@ def _audits(chosen: argparse.Namespace) -> Any:
             audits.lift(library, chosen.lift, _signature(chosen))
         found = audits.state(library, chosen.lift)
         return {**asdict(found), "sentence": found.sentence()}
+
+
+def _teacher(chosen: argparse.Namespace) -> Any:
+    with closing(schema.connect(chosen.home)) as connection:
+        held = settings.load(connection)
+        if chosen.off:
+            held = replace(held, teacher_url=None, teacher_model="")
+        elif chosen.url or chosen.model:
+            held = replace(held, teacher_url=chosen.url or held.teacher_url, teacher_model=chosen.model or held.teacher_model)
+        if held.teacher_url is None:
+            settings.save(connection, held)
+            return {"teacher": held.pack.stem, "notice": "The local model teaches; no text leaves this computer."}
+        named = RemoteTeacher(held.teacher_url, held.teacher_model)
+        settings.save(connection, held)
+        return {"teacher": named.name, "notice": named.notice()}
 
 
 def _id(chosen: argparse.Namespace, example: str) -> int:

@@ -53,3 +53,12 @@ def test_audits_tell_and_lift(home: Path, capsys: pytest.CaptureFixture[str]) ->
         connection.execute("INSERT INTO breaches(level, accept_at, audited, failed, last_served) VALUES (3, 0.8, 40, 20, 0)")
     assert "at least 0.80" in run(capsys, home, "audits")["sentence"]
     assert run(capsys, home, "audits", "--lift", "3", "--by", "Anna")["raised_to"] is None
+
+
+def test_the_teacher_is_local_until_a_server_is_named_and_again_when_it_is_off(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "no text leaves" in run(capsys, home, "teacher")["notice"]
+    named = run(capsys, home, "teacher", "--url", "https://api.example.com/v1", "--model", "big")
+    assert named == {"teacher": "big at api.example.com", "notice": "The text of your passages is sent to api.example.com."}
+    assert "ftp" in refused(capsys, home, "teacher", "--url", "ftp://x")
+    assert run(capsys, home, "teacher")["teacher"] == "big at api.example.com"
+    assert "no text leaves" in run(capsys, home, "teacher", "--off")["notice"]
