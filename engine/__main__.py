@@ -8,29 +8,23 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
-from engine import balanced as balancing
-from engine import bench as benches
-from engine import calibrate as calibration
-from engine import kernels as kernel_library
-from engine import manifest as manifests
-from engine import pack as packing
-from engine.curves import measured as measured_curves
 from engine.errors import CorruptPack, EngineError
-from engine.expected import Expected, expect
+from engine.files import MANIFEST
 from engine.generate import Engine
-from engine.ladder import StepRow
-from engine.manifest import MANIFEST, Calibration, Manifest
-from engine.manifest import load as load_manifest
 from engine.memory import parse_size
-from engine.perplexity import perplexity
-from engine.plan import Plan, plan
 from engine.request import Request, Segment
-from engine.source import describe
 
+if TYPE_CHECKING:
+    from engine.expected import Expected
+    from engine.ladder import StepRow
+    from engine.manifest import Calibration, Manifest
+    from engine.plan import Plan
+
+# What a command needs beyond these is imported in its function: `generate` waits beside the engine's process, and numpy alone is 20 MB.
 DEFAULT_PACK = "smollm2-135m-instruct.pack"
 
 
@@ -132,8 +126,10 @@ def _pack(options: argparse.Namespace) -> dict[str, Any]:
     def show(share: float, stage: str) -> None:
         print(f"\r{share:4.0%} {stage:<50}", end="", file=sys.stderr, flush=True)
 
+    from engine.pack import pack
+
     try:
-        packed = packing.pack(options.source, options.out, options.format, show)
+        packed = pack(options.source, options.out, options.format, show)
     finally:
         print(file=sys.stderr)
     summary = pack_summary(packed, options.out)
@@ -167,10 +163,13 @@ def _calibrate(options: argparse.Namespace) -> dict[str, Any]:
     def show(share: float, stage: str) -> None:
         print(f"\r{share:4.0%} {stage:<50}", end="", file=sys.stderr, flush=True)
 
+    from engine import calibrate as calibration
+    from engine.manifest import load
+
     texts = [path.read_text("utf-8", errors="replace") for path in options.text or ()]
     text = "\n".join(texts)
     try:
-        if not load_manifest(options.pack).config.neuron_wise:
+        if not load(options.pack).config.neuron_wise:
             return _balance(options, text if texts else None, show)
         if not texts:
             raise ValueError("a ReLU model learns from a text like what it will read; name files with --text")
@@ -185,7 +184,9 @@ def _calibrate(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _balance(options: argparse.Namespace, text: str | None, show: Callable[[float, str], None]) -> dict[str, Any]:
-    made = balancing.balance(options.pack, text, balancing.BalanceSettings(tokens=options.tokens), show)
+    from engine.balanced import BalanceSettings, balance
+
+    made = balance(options.pack, text, BalanceSettings(tokens=options.tokens), show)
     facts = made.balanced
     assert facts is not None
     smaller = sum(layer.size for layer in facts.layers)
@@ -205,6 +206,8 @@ def _print_calibration(facts: Calibration) -> None:
 
 
 def _describe(options: argparse.Namespace) -> dict[str, Any]:
+    from engine.source import describe
+
     summary = asdict(describe(options.source))
     if not options.json:
         for name, value in summary.items():
@@ -235,9 +238,15 @@ def _print_piece(text: str) -> None:
 
 
 def _plan(options: argparse.Namespace) -> dict[str, Any]:
+    from engine import kernels as kernel_library
+    from engine import manifest as manifests
+    from engine.curves import measured
+    from engine.expected import expect
+    from engine.plan import plan
+
     pack = _pack_path(options)
     found, kernels = plan(pack, options.memory, options.mode), kernel_library.load()
-    expected = expect(found, manifests.load(pack), measured_curves(pack / manifests.FFN, kernels))
+    expected = expect(found, manifests.load(pack), measured(pack / manifests.FFN, kernels))
     if not options.json:
         _print_plan(found, expected)
     return {**found.to_json(), "expected": asdict(expected), "kernels": kernels.name}
@@ -266,10 +275,12 @@ def _why_exact(found: Plan) -> str:
 
 
 def _bench(options: argparse.Namespace) -> dict[str, Any]:
+    from engine.bench import ladder
+
     heads = (("s/token", 9), ("p99", 8), ("tokens/s", 10), ("MB", 9), ("reads", 8), ("MB/s", 7), ("wait", 8), ("keep", 8), ("peak MB", 9))
     if not options.json:
         print(f"{'':<22}" + "".join(f"{name:>{width}}" for name, width in heads))
-    found = benches.ladder(_pack_path(options), options.memory, options.mode, options.tokens, None if options.json else _print_step)
+    found = ladder(_pack_path(options), options.memory, options.mode, options.tokens, None if options.json else _print_step)
     if not options.json:
         limit = f"{found.limit_token_s:.4f} s a token, {found.share_of_the_limit:.0%} of that speed is reached"
         print(f"this machine's limit: {limit}")
@@ -283,6 +294,8 @@ def _print_step(row: StepRow) -> None:
 
 
 def _perplexity(options: argparse.Namespace) -> dict[str, Any]:
+    from engine.perplexity import perplexity
+
     text = options.file.read_text("utf-8", errors="replace")
     with Engine(_pack_path(options), options.memory, options.mode) as engine:
         found = perplexity(engine, text)

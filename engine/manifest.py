@@ -10,12 +10,13 @@ from typing import Any, Literal
 
 from engine.architecture import Config
 from engine.errors import CorruptPack
+from engine.files import MANIFEST as MANIFEST
 from engine.formats import find
 from engine.kernels import Activation
 from engine.source import TokenizerFacts
 
 LAYOUT_VERSION = 2
-MANIFEST, RESIDENT, FFN, TOKENIZER = "manifest.json", "resident.safetensors", "ffn.safetensors", "tokenizer.json"
+RESIDENT, FFN, TOKENIZER = "resident.safetensors", "ffn.safetensors", "tokenizer.json"
 PREDICTOR = "predictor.safetensors"
 VOCABULARY = "vocabulary.safetensors"
 """tokenizer.json compiled; packs of vocabularies that only the `tokenizers` library runs have none."""

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -90,3 +92,16 @@ def test_a_size_that_is_none_is_refused_with_an_example(capsys: pytest.CaptureFi
     with pytest.raises(SystemExit):
         main(["plan", "--memory", "plenty"])
     assert "700MB" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("engine.__main__", ("numpy", "engine.manifest")),
+        ("engine.process", ("tokenizers", "torch", "transformers", "_hashlib", "subprocess")),
+    ],
+)
+def test_a_process_loads_no_more_than_it_needs(module: str, absent: tuple[str, ...]) -> None:
+    """The command waits beside the engine's process: both count where memory is bounded."""
+    script = f"import sys, {module}; print(*(name for name in {absent!r} if name in sys.modules))"
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split() == []
