@@ -1,6 +1,6 @@
 """False hits on look-alikes, and true paraphrases that the gates lose.
 
-    python -m benchmarks.gates [--data ../shared/data]
+    python -m benchmarks.gates [--data ../shared/data] [--encoder] [--show]
 
 Questions come from the structure of the development documents. Each is changed in its number, code, unit or polarity where it has one, in
 its component (the last thing it names, for one that another question names), and by phrases that are put to the original and the changed
@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -70,6 +72,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data")
     parser.add_argument("--show", action="store_true", help="list every false hit")
+    parser.add_argument("--encoder", action="store_true", help="weigh words as answering does, on some of the component pairs: slow")
     chosen = parser.parse_args()
     folders = [chosen.data / name for name in FOLDERS]
     documents = [list(passages(file)) for folder in folders for file in sorted(folder.rglob("*")) if file.suffix in (".md", ".csv")]
@@ -83,6 +86,8 @@ def main() -> None:
     if chosen.show:
         print("\n".join(f"    {kind}: {hit}" for kind, found in hits.items() for hit in found))
     print(f"turned wordings: {turned}, lost {sum(lost.values())} {dict(lost)}")
+    if chosen.encoder:
+        print(f"with the encoder: {weighed(known, rarity)}")
     result = {"pairs": dict(asked), "false_hits": {kind: len(found) for kind, found in hits.items()}, "turned": turned, "lost": dict(lost)}
     print(json.dumps(result))
 
@@ -130,6 +135,21 @@ def changed_questions(known: list[Known], rarity: Rarity) -> Iterator[tuple[str,
         own = lasts[place]
         if own and stranger and rarity.knows(stem(stranger)) and not content(stranger) & content(f"{text}\n{entry.evidence}"):
             yield "component", text, text.replace(own, stranger), entry.evidence
+
+
+def weighed(known: list[Known], rarity: Rarity, most: int = 500) -> str:
+    """False hits among component pairs where words are weighed by the encoder, beside those of the same pairs where they are not."""
+    from kb.encoder import Encoder
+
+    encoder = Encoder()
+    vector = lru_cache(maxsize=100_000)(lambda text: encoder.encode([text])[0])
+    pairs = [pair for pair in changed_questions(known, rarity) if pair[0] == "component"]
+    chosen = random.Random(1).sample(pairs, min(most, len(pairs)))
+    hits = [0, 0]
+    for _, original, changed, evidence in chosen:
+        for place, likeness in enumerate((None, lambda one, other: float(vector(one) @ vector(other)))):
+            hits[place] += gates.refusal(changed, original, f"{original}\n{evidence}", rarity, likeness=likeness) is None
+    return f"{hits[1]} false hits of {len(chosen)} component pairs, {hits[0]} without"
 
 
 def last_named(question: str) -> str:

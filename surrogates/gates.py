@@ -216,13 +216,14 @@ def _denials(text: str) -> tuple[int, bool]:
 
 
 @lru_cache(maxsize=4096)
-def _quantifiers(text: str) -> frozenset[str]:
-    rest, found = f" {' '.join(words(text))} ", set()
+def _quantifiers(text: str) -> tuple[str, ...]:
+    """Meanings of the bounds that a text sets, sorted, as often as it sets them."""
+    rest, found = f" {' '.join(words(text))} ", []
     for phrase in sorted(_QUANTIFIERS, key=len, reverse=True):
         follows = r"(?=\d)" if phrase in _BEFORE_NUMBERS else ""
         rest, times = re.subn(rf" {phrase} {follows}", " ", rest)
-        found |= {_QUANTIFIERS[phrase]} if times else set()
-    return frozenset(found)
+        found += [_QUANTIFIERS[phrase]] * times
+    return tuple(sorted(found))
 
 
 @lru_cache(maxsize=4096)
