@@ -111,7 +111,8 @@ FK_INLINE void unpack_low_bits(format_t format, const uint8_t *block, int k, gro
     }
     for (int i = 0; i < GROUP; i++) out->q[i] = (int8_t)((low[i % 16] >> (4 * k + 2 * (i / 16))) & 3);
     if (format == Q3_1)
-        for (int i = 0; i < GROUP; i++) out->q[i] = (int8_t)(out->q[i] | (((high[4 * k + i % 4] >> (i / 4)) & 1) << 2));
+        for (int i = 0; i < 4; i++)
+            for (int bit = 0; bit < 8; bit++) out->q[4 * bit + i] = (int8_t)(out->q[4 * bit + i] + 4 * ((high[4 * k + i] >> bit) & 1));
 }
 
 FK_INLINE int is_low_bit(format_t format) { return format == Q2_1 || format == Q3_1 || format == Q4_64; }
