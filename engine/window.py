@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -22,7 +23,7 @@ MOST_READ_BYTES = 1 << 18
 class WindowShape:
     """`slots` neurons have room, of which the first `pinned` of the layer stay for good; the rest is the window.
 
-    Neighbours are read at once, with the unwanted ones between them where those are at most `gap`. With `bundles` a slot holds a whole
+    Neighbours are read at once, over the unwanted ones between them where those are at most `gap`. With `bundles` a slot holds a whole
     bundle (balanced), otherwise its column of down (exact, where every up row is in memory). For the ladder of the benchmark `reads` can
     also be "bundles", each neuron by itself, or "halves", up and down apart as if they were not bundled.
     """
@@ -44,18 +45,13 @@ class Window(Protocol):
     """What a feed-forward asks of a layer's window, native or not. Wanted neurons are ascending and without repeats."""
 
     neurons: NDArray[np.int64]
-    """Slot -> neuron, -1 for a row of nobody."""
+    """Slot -> neuron, -1 for nobody: what a failed read left."""
     rows: Bytes
     """[slots, slot bytes]"""
 
     @property
     def used(self) -> int:
         """Slots 0 .. used are filled."""
-        ...
-
-    @property
-    def moved(self) -> int:
-        """Rows that were copied to keep the block contiguous, in all."""
         ...
 
     def fetch(self, wanted: Integers, now: int) -> bool:
@@ -123,40 +119,41 @@ class NeuronWindow:
         self._memory = WindowMemory(file, layer, shape)
         self.rows, self.neurons = self._memory.rows, self._memory.neurons
         self.used = shape.pinned
-        self.moved = 0
-        self._first_new = self.used
+        self._fresh = self._places = np.zeros(0, np.int64)
         self._transfer = aligned_buffer(max(MOST_READ_BYTES, self._layout.stride))
 
     def fetch(self, wanted: Integers, now: int) -> bool:
         """See `Window`."""
         memory, shape = self._memory, self._shape
         held = memory.slot[wanted]
-        room = shape.slots - shape.pinned - int((held >= shape.pinned).sum())
         missing = wanted[held < 0]
-        loads = _with_gaps(missing, shape.gap)
-        loads = loads if len(loads) <= room else missing
-        if len(loads) > room:
+        if len(missing) + int((held >= shape.pinned).sum()) > shape.slots - shape.pinned:
             return False
         memory.last[wanted] = now
-        self._forget(self.used + len(loads) - shape.slots, now)
-        self._first_new, self.used = self.used, self.used + len(loads)
-        places = np.arange(self._first_new, self.used)
-        is_new = memory.slot[loads] < 0
-        memory.neurons[places] = np.where(is_new, loads, -1)
-        memory.slot[loads[is_new]] = places[is_new]
-        self._read(loads)
+        holes = self._forget(self.used + len(missing) - shape.slots, now)
+        more = len(missing) - len(holes)
+        self._places = np.concatenate([holes, np.arange(self.used, self.used + more)])
+        self._fresh, self.used = missing, self.used + more
+        memory.neurons[self._places], memory.slot[missing] = missing, self._places
+        try:
+            self._read()
+        except Exception:
+            self._drop_fresh()
+            raise
         return True
 
     def wait(self) -> None:
         """See `Window`; checksums are compared here."""
-        if not self._shape.bundles:
-            return
-        for place in range(self._first_new, self.used):
-            neuron = int(self.neurons[place])
-            if neuron < 0 or self._file.checked[self._layer][neuron]:
+        known = self._file.checked[self._layer]
+        for neuron, place in zip(self._fresh.tolist(), self._places.tolist(), strict=True):
+            if not self._shape.bundles or known[neuron]:
                 continue
-            self._check(neuron, self.rows[place])
-        self._first_new = self.used
+            if zlib.crc32(np.ascontiguousarray(self.rows[place]).data) != self._file.checksums[self._layer][neuron]:
+                self._drop_fresh()
+                raise self._file.altered(self._layer, neuron)
+            known[neuron] = True
+        self._fresh = self._fresh[:0]
+        self._places = self._places[:0]
 
     def apply(self, wanted: Integers, x: Floats, out: Floats) -> None:
         """See `Window`."""
@@ -177,90 +174,64 @@ class NeuronWindow:
 
     def clear(self) -> None:
         """See `Window`."""
-        self._first_new = self._shape.pinned
-        self._drop_new()
+        dropped = self.neurons[self._shape.pinned : self.used]
+        self._memory.slot[dropped[dropped >= 0]] = -1
+        self.used = self._shape.pinned
 
     def close(self) -> None:
         """See `Window`."""
 
-    def _forget(self, count: int, now: int) -> None:
-        """Move the last rows into the holes that the `count` neurons longest unwanted leave."""
+    def _forget(self, count: int, now: int) -> Integers:
+        """The places, ascending, of the `count` neurons longest unwanted, which are forgotten."""
         if count <= 0:
-            return
+            return np.zeros(0, np.int64)
         memory, pinned = self._memory, self._shape.pinned
         held = memory.neurons[pinned : self.used]
         ages = np.where(held < 0, OLDEST, np.minimum(now - memory.last[held], OLDEST))
-        victims = np.sort(np.argsort(-ages, kind="stable")[:count]) + pinned
-        gone = memory.neurons[victims]
+        places: Integers = np.sort(np.argsort(-ages, kind="stable")[:count]) + pinned
+        gone = memory.neurons[places]
         memory.slot[gone[gone >= 0]] = -1
-        kept = self.used - count
-        holes = victims[victims < kept]
-        movers = np.setdiff1d(np.arange(kept, self.used), victims)  # rows of the cut-off end that stay, as many as holes
-        self.rows[holes] = self.rows[movers]
-        moved = memory.neurons[holes] = memory.neurons[movers]
-        memory.slot[moved[moved >= 0]] = holes[moved >= 0]
-        self.moved += len(holes)
-        self.used = kept
+        return places
 
-    def _read(self, loads: Integers) -> None:
-        """Bring the neurons to the slots from `_first_new` on."""
-        layout, place = self._layout, self._first_new
+    def _read(self) -> None:
+        """Bring the fresh neurons to their places."""
+        layout, done = self._layout, 0
         base = self._file.offset(self._layer) + (0 if self._shape.bundles else layout.part("down").offset)
-        try:
-            longest = MOST_READ_BYTES // layout.stride if self._shape.reads == "runs" else 1
-            for run in _runs(loads, longest):
-                self._read_run(base + int(run[0]) * layout.stride, place, len(run))
-                place += len(run)
-        except Exception:
-            self._drop_new()
-            raise
+        together = self._shape.reads == "runs"
+        for run in _runs(self._fresh, self._shape.gap if together else 0, MOST_READ_BYTES // layout.stride if together else 1):
+            self._read_run(base, run, self._places[done : done + len(run)])
+            done += len(run)
 
-    def _read_run(self, offset: int, place: int, count: int) -> None:
+    def _read_run(self, base: int, run: Integers, places: Integers) -> None:
         width, stride = self.rows.shape[1], self._layout.stride
-        span = (count - 1) * stride + width
+        offset = base + int(run[0]) * stride
         if self._shape.reads == "halves":
-            half = self._layout.part("down").offset
-            pieces = np.array([0, half]) + np.arange(count)[:, None] * stride
-            sizes = np.tile([half, stride - half], count)
-            self._file.read(offset + pieces.reshape(-1), sizes, self.rows.reshape(-1), place * width + pieces.reshape(-1))
+            pieces = np.array([0, self._layout.part("down").offset])
+            sizes = np.diff(np.append(pieces, stride))
+            self._file.read(offset + pieces, sizes, self.rows.reshape(-1), places[0] * width + pieces)
             return
-        one = np.array([span])
-        self._file.read(np.array([offset]), one, self._transfer, np.zeros(1, np.int64))
-        pieces = np.lib.stride_tricks.as_strided(self._transfer, (count, width), (stride, 1))
-        self.rows[place : place + count] = pieces
+        span = np.array([int(run[-1] - run[0]) * stride + width])
+        self._file.read(np.array([offset]), span, self._transfer, np.zeros(1, np.int64))
+        rows = np.lib.stride_tricks.as_strided(self._transfer, (int(run[-1] - run[0]) + 1, width), (stride, 1))
+        self.rows[places] = rows[run - run[0]]
 
-    def _check(self, neuron: int, row: Bytes) -> None:
-        import zlib
-
-        if zlib.crc32(np.ascontiguousarray(row).data) != self._file.checksums[self._layer][neuron]:
-            self._drop_new()
-            raise self._file.altered(self._layer, neuron)
-        self._file.checked[self._layer][neuron] = True
-
-    def _drop_new(self) -> None:
-        dropped = self.neurons[self._first_new : self.used]
-        self._memory.slot[dropped[dropped >= 0]] = -1
-        self.used = self._first_new
+    def _drop_fresh(self) -> None:
+        self._memory.neurons[self._places] = -1
+        self._memory.slot[self._fresh] = -1
+        self._fresh, self._places = self._fresh[:0], self._places[:0]
 
 
-def _with_gaps(missing: Integers, gap: int) -> Integers:
-    """The neurons with those between them where at most `gap` lie there."""
-    if gap == 0 or len(missing) < 2:
-        return missing
-    steps = np.diff(missing)
-    lengths = np.concatenate([[1], np.where(steps <= gap + 1, steps, 1)])
-    ends = np.cumsum(lengths)
-    found: Integers = np.arange(ends[-1]) + np.repeat(missing + 1 - ends, lengths)
-    return found
-
-
-def _runs(neurons: Integers, longest: int) -> list[Integers]:
-    """Neighbours together, at most `longest` of them."""
-    if len(neurons) == 0:
-        return []
-    groups = np.split(neurons, np.flatnonzero(np.diff(neurons) != 1) + 1)
-    step = max(longest, 1)
-    return [group[first : first + step] for group in groups for first in range(0, len(group), step)]
+def _runs(neurons: Integers, gap: int, longest: int) -> list[Integers]:
+    """Neighbours with at most `gap` others between them together, as far as `longest` rows reach."""
+    runs, first = [], 0
+    for last in range(len(neurons)):
+        behind = (
+            last + 1 == len(neurons) or neurons[last + 1] - neurons[last] > gap + 1 or neurons[last + 1] - neurons[first] >= max(longest, 1)
+        )
+        if behind:
+            runs.append(neurons[first : last + 1])
+            first = last + 1
+    return runs
 
 
 def make_window(file: BundleFile, layer: int, shape: WindowShape, up_bias: Floats | None, kernels: Kernels) -> Window:

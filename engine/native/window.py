@@ -63,7 +63,7 @@ class NativeWindow:
         self._memory = WindowMemory(file, layer, shape)
         self._bias = None if up_bias is None else np.ascontiguousarray(up_bias, np.float32)
         self._hidden = file.layers[layer].part("down").columns
-        self._state = np.zeros(5, np.int64)
+        self._state = np.zeros(4, np.int64)
         self._seen = (0, 0)
         self.rows, self.neurons = self._memory.rows, self._memory.neurons
         spec = self._spec(file.layers[layer], shape, file.file.handle)
@@ -83,7 +83,7 @@ class NativeWindow:
             neurons=layout.neurons,
             slots=shape.slots,
             pinned=shape.pinned,
-            gap=shape.gap,
+            gap=shape.gap if shape.reads == "runs" else 0,
             longest=max(MOST_READ_BYTES // layout.stride, 1) if shape.reads == "runs" else 1,
             half=down.offset if shape.reads == "halves" else 0,
             squared=layout.activation == "relu2",
@@ -102,11 +102,6 @@ class NativeWindow:
         """See `Window`."""
         return int(self._look()[0])
 
-    @property
-    def moved(self) -> int:
-        """See `Window`."""
-        return int(self._look()[3])
-
     def fetch(self, wanted: Integers, now: int) -> bool:
         """See `Window`."""
         wanted = np.ascontiguousarray(wanted, np.int64)
@@ -120,7 +115,7 @@ class NativeWindow:
         """See `Window`."""
         error = c_int()
         result = self._library.fk_window_wait(self._handle, ctypes.byref(error))
-        _, read, reads, _, corrupt = (int(value) for value in self._look())
+        _, read, reads, corrupt = (int(value) for value in self._look())
         self._file.counts.bytes += read - self._seen[0]
         self._file.counts.reads += reads - self._seen[1]
         self._seen = read, reads

@@ -108,7 +108,7 @@ def test_the_native_window_and_numpys_hold_the_same_neurons_in_the_same_slots(
         assert native.fetch(firing, now) == twin.fetch(firing, now)
         native.wait()
         twin.wait()
-        assert native.used == twin.used and native.moved == twin.moved
+        assert native.used == twin.used
         assert np.array_equal(native.neurons[: native.used], twin.neurons[: twin.used])
     assert file.counts.bytes == twins_file.counts.bytes
     native.close()
@@ -117,12 +117,13 @@ def test_the_native_window_and_numpys_hold_the_same_neurons_in_the_same_slots(
 
 
 @pytest.mark.parametrize("prefer", ["native", "twin"])
-def test_what_lies_between_two_wanted_neurons_comes_with_them_in_one_read(prefer: Prefer, packed: Callable[..., Path]) -> None:
+def test_a_small_gap_between_two_wanted_neurons_is_read_over_and_not_kept(prefer: Prefer, packed: Callable[..., Path]) -> None:
     window, file = window_of(packed("opt"), WindowShape(40, gap=3), prefer)
     window.fetch(np.array([10, 11, 14, 19]), 1)
     window.wait()
-    assert window.neurons[: window.used].tolist() == [10, 11, 12, 13, 14, 19]
+    assert window.neurons[: window.used].tolist() == [10, 11, 14, 19]
     assert file.counts.reads == 2 and file.counts.bytes == 6 * file.layers[1].stride
+    assert np.array_equal(window.rows[:4], bundles_of(packed("opt"))[[10, 11, 14, 19]])
     window.close()
     file.close()
 
@@ -174,10 +175,10 @@ def test_a_flipped_bit_is_found_when_its_neuron_is_first_read_and_the_window_sta
     with pytest.raises(CorruptPack, match="tile 20 of layer 1"):
         window.fetch(np.arange(15, 25), 2)
         window.wait()
-    assert window.neurons[: window.used].tolist() == list(range(10))
+    assert {*window.neurons[: window.used].tolist()} - {-1} == {*range(10)}
     assert window.fetch(np.arange(12), 3)
     window.wait()
-    assert sorted(window.neurons[: window.used].tolist()) == list(range(12))
+    assert {*window.neurons[: window.used].tolist()} - {-1} == {*range(12)}
     window.close()
     file.close()
 
@@ -191,7 +192,7 @@ def test_a_file_that_became_shorter_is_an_error_and_not_old_bytes(prefer: Prefer
     with pytest.raises(EngineError):
         window.fetch(np.arange(10), 1)
         window.wait()
-    assert window.used == 0
+    assert {*window.neurons[: window.used].tolist()} <= {-1}
     window.close()
     file.close()
 

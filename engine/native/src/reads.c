@@ -5,21 +5,22 @@
 
 enum { READERS = 16 };
 
-/* Rows of a piece that lie row_stride apart in the file, put one behind the other. */
-static int read_rows(const reads_t *batch, uint8_t *to, int64_t size, int64_t offset, uint8_t *bounce, int *error) {
+/* Rows of a piece that lie row_stride apart in the file, each to its own place. */
+static int read_rows(const reads_t *batch, const int64_t *places, int64_t size, int64_t offset, uint8_t *bounce, int *error) {
     uint8_t *aside = bounce + BOUNCE;
     int result = fk_file_read(batch->file, aside, size, offset, bounce, error);
-    for (int64_t at = 0; !result && at < size; at += batch->row_stride, to += batch->row_bytes) memcpy(to, aside + at, (size_t)batch->row_bytes);
+    for (int64_t at = 0; !result && at < size; at += batch->row_stride, places++)
+        if (*places >= 0) memcpy(batch->into + *places, aside + at, (size_t)batch->row_bytes);
     return result;
 }
 
 static void read_pieces(reads_t *batch, uint8_t *bounce) {
     for (int64_t i; (i = atomic_fetch_add(&batch->next, 1)) < batch->count;) {
         int64_t offset = batch->offsets[i], size = batch->sizes[i];
-        uint8_t *to = batch->into + batch->places[i];
         int error = 0, none = FK_OK, result;
-        if (batch->row_bytes) result = read_rows(batch, to, size, offset, bounce, &error);
-        else result = fk_file_read(batch->file, to, size, offset, bounce, &error);
+        if (batch->first_row && batch->first_row[i] >= 0)
+            result = read_rows(batch, batch->row_places + batch->first_row[i], size, offset, bounce, &error);
+        else result = fk_file_read(batch->file, batch->into + batch->places[i], size, offset, bounce, &error);
         if (result && atomic_compare_exchange_strong(&batch->error, &none, result)) {
             atomic_store(&batch->system_error, error);
             atomic_store(&batch->failed, i);

@@ -6,12 +6,13 @@
 
 enum { SCATTERED = 1 << 18 }; /* the most bytes of a piece whose rows are scattered */
 
-/* Pieces of a file and their places in memory; the arrays are the caller's and stay until fk_reads_finish. With `row_bytes` a piece is read
-   aside and only the first row_bytes of every row_stride are put to its place, one behind the other. */
+/* Pieces of a file and their places in memory; the arrays are the caller's and stay until fk_reads_finish. A piece whose `first_row` is not
+   -1 is read aside: of every row_stride bytes the first row_bytes are put to row_places[first_row], and so on, or nowhere where that is -1. */
 typedef struct reads {
     const weights_t *file;
     const int64_t *offsets, *sizes, *places;
     uint8_t *into;
+    const int64_t *first_row, *row_places; /* NULL: every piece goes to its place */
     int64_t count, row_bytes, row_stride;
     _Atomic int64_t next, finished;
     _Atomic int error, system_error;

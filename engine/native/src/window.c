@@ -1,9 +1,9 @@
 /*
  * The window of a ReLU layer (section 3 of LLM in a flash): the neurons that were wanted lately, in one block of memory that is never
- * allocated again. Fetching appends at its end, with neighbouring neurons in one read; forgetting moves the last rows into the holes.
+ * allocated again. What is fetched takes the places of what was unwanted longest, or those behind the used ones while there are any, so the
+ * block has no holes and nothing that stays is ever moved. Neighbours come with one read, over the gaps between them.
  *
- * The first `pinned` slots hold neurons 0 .. pinned - 1 for good. A row that was read only because it lay between two wanted ones is kept too,
- * and forgotten first; where its neuron was held already, it is a row of nobody (-1).
+ * The first `pinned` slots hold neurons 0 .. pinned - 1 for good. After a failed read its places hold nobody (-1).
  */
 #include <stdlib.h>
 #include <string.h>
@@ -25,8 +25,11 @@ typedef struct {
 
 typedef struct {
     spec_t s;
-    int64_t used, first_new, bytes, reads, moved, corrupt;
-    int64_t *list, *victims, *offsets, *sizes, *places;
+    int64_t used, fresh, bytes, reads, corrupt;
+    int64_t *list;                      /* neurons under way, [slots] */
+    int64_t *new_places;                /* their slots */
+    int64_t *offsets, *sizes, *places, *first_row; /* pieces, [2 slots] each */
+    int64_t *row_places;                /* [slots * (gap + 1)] */
     const uint8_t **pointers;
     float *active;
     activations_t token; /* in int8, where up is quantised */
@@ -58,24 +61,26 @@ FK_EXPORT window_t *fk_window_open(const spec_t *spec) {
     size_t room = (size_t)spec->slots;
     if (!w) return NULL;
     w->s = *spec;
-    w->list = malloc(sizeof(int64_t) * room * 8);
+    w->list = malloc(sizeof(int64_t) * room * (size_t)(11 + spec->gap));
     w->pointers = malloc(sizeof(uint8_t *) * room);
     w->active = malloc(sizeof(float) * room);
     if (!w->list || !w->pointers || !w->active || !make_token(&w->token, spec->up.columns)) {
         fk_window_close(w);
         return NULL;
     }
-    w->victims = w->list + room;
-    w->offsets = w->victims + room; /* two pieces a row where halves are read apart */
+    w->new_places = w->list + room;
+    w->offsets = w->new_places + room; /* two pieces a neuron where halves are read apart */
     w->sizes = w->offsets + 2 * room;
     w->places = w->sizes + 2 * room;
+    w->first_row = w->places + 2 * room;
+    w->row_places = w->first_row + 2 * room;
     w->used = spec->pinned;
     return w;
 }
 
-/* used, bytes, reads, rows moved, the neuron whose checksum was wrong. */
+/* used, bytes, reads, the neuron whose checksum was wrong. */
 FK_EXPORT void fk_window_state(const window_t *w, int64_t *out) {
-    int64_t state[] = {w->used, w->bytes, w->reads, w->moved, w->corrupt};
+    int64_t state[] = {w->used, w->bytes, w->reads, w->corrupt};
     memcpy(out, state, sizeof state);
 }
 
@@ -83,7 +88,7 @@ FK_EXPORT void fk_window_state(const window_t *w, int64_t *out) {
 FK_EXPORT void fk_window_clear(window_t *w) {
     for (; w->used > w->s.pinned; w->used--)
         if (w->s.held[w->used - 1] >= 0) w->s.slot[w->s.held[w->used - 1]] = -1;
-    w->first_new = w->used;
+    w->fresh = 0;
 }
 
 static int64_t age_of(const window_t *w, int64_t place, int64_t now) {
@@ -91,82 +96,66 @@ static int64_t age_of(const window_t *w, int64_t place, int64_t now) {
     return age < OLDEST ? age : OLDEST;
 }
 
-/* The `count` rows that were wanted longest ago, in the order of their places, to w->victims. */
-static void choose_victims(window_t *w, int64_t count, int64_t now) {
+/* Forget the `count` neurons that were wanted longest ago; their places, ascending, go to w->new_places. */
+static void forget(window_t *w, int64_t count, int64_t now) {
     int64_t of_age[OLDEST + 1] = {0}, limit = OLDEST, older = 0, found = 0;
     for (int64_t place = w->s.pinned; place < w->used; place++) of_age[age_of(w, place, now)]++;
     while (older + of_age[limit] < count) older += of_age[limit--];
     int64_t of_limit = count - older;
-    for (int64_t place = w->s.pinned; place < w->used; place++) {
+    for (int64_t place = w->s.pinned; place < w->used && found < count; place++) {
         int64_t age = age_of(w, place, now);
-        if (age > limit || (age == limit && of_limit-- > 0)) w->victims[found++] = place;
+        if (age < limit || (age == limit && of_limit-- <= 0)) continue;
+        if (w->s.held[place] >= 0) w->s.slot[w->s.held[place]] = -1;
+        w->new_places[found++] = place;
     }
 }
 
-typedef struct {
-    window_t *w;
-    const int64_t *from, *to;
-} move_t;
+/* Where the i-th neuron of w->list goes in the rows. */
+static int64_t byte_of(const window_t *w, int64_t i) { return w->new_places[i] * w->s.slot_bytes; }
 
-static void move_piece(void *context, int64_t first, int64_t last) {
-    move_t *job = context;
-    size_t size = (size_t)job->w->s.slot_bytes;
-    for (int64_t i = first; i < last; i++) memcpy(job->w->s.rows + job->to[i] * (int64_t)size, job->w->s.rows + job->from[i] * (int64_t)size, size);
+/* How many of w->list from i on one read brings: those behind it with gaps of at most `gap`, as far as `longest` rows reach. */
+static int64_t run_from(const window_t *w, int64_t i, int64_t listed) {
+    int64_t last = i;
+    while (last + 1 < listed && w->list[last + 1] - w->list[last] <= w->s.gap + 1 && w->list[last + 1] - w->list[i] < w->s.longest) last++;
+    return last - i + 1;
 }
 
-/* Forget `count` rows and move the last ones that stay into the holes. */
-static void forget(window_t *w, int64_t count, int64_t now) {
-    int64_t kept = w->used - count, holes = 0, movers = 0, next = 0;
-    choose_victims(w, count, now);
-    for (int64_t i = 0; i < count; i++) {
-        int64_t neuron = w->s.held[w->victims[i]];
-        if (neuron >= 0) w->s.slot[neuron] = -1;
-        holes += w->victims[i] < kept;
+/* The places of the rows of a piece, -1 for those between the wanted ones; returns 0 where they follow one another, as in the file. */
+static int64_t lay_rows(const window_t *w, int64_t i, int64_t run, int64_t *out) {
+    int64_t rows = 0, scattered = w->s.slot_bytes != w->s.file_stride;
+    for (int64_t k = i; k < i + run; k++) {
+        for (; rows < w->list[k] - w->list[i]; rows++) out[rows] = -1, scattered = 1;
+        out[rows++] = byte_of(w, k);
+        scattered |= byte_of(w, k) != byte_of(w, i) + (k - i) * w->s.slot_bytes;
     }
-    for (int64_t place = kept; place < w->used; place++) {
-        while (next < count && w->victims[next] < place) next++;
-        if (next < count && w->victims[next] == place) continue;
-        w->places[movers] = place; /* free until the reads are described */
-        w->s.held[w->victims[movers]] = w->s.held[place];
-        if (w->s.held[place] >= 0) w->s.slot[w->s.held[place]] = w->victims[movers];
-        movers++;
-    }
-    move_t job = {w, w->places, w->victims};
-    fk_call_lock();
-    fk_pool_run(move_piece, &job, holes, 32);
-    fk_call_unlock();
-    w->moved += holes;
-    w->used = kept;
+    return scattered ? rows : 0;
 }
 
-/* The missing of the wanted neurons to w->list, with those between them where no more than `gap` lie there; returns how many, -1: over `room`. */
-static int64_t list_missing(window_t *w, const int64_t *wanted, int64_t count, int64_t gap, int64_t room) {
-    int64_t listed = 0, before = -1;
-    for (int64_t i = 0; i < count; i++) {
-        int64_t neuron = wanted[i];
-        if (w->s.slot[neuron] >= 0) continue;
-        int64_t from = before >= 0 && neuron - before <= gap + 1 ? before + 1 : neuron;
-        if (listed + neuron - from + 1 > room) return -1;
-        while (from <= neuron) w->list[listed++] = from++;
-        before = neuron;
-    }
-    return listed;
+static int64_t add_piece(window_t *w, int64_t piece, int64_t offset, int64_t size, int64_t place, int64_t first_row) {
+    w->offsets[piece] = offset;
+    w->sizes[piece] = size;
+    w->places[piece] = place;
+    w->first_row[piece] = first_row;
+    w->bytes += size;
+    return piece + 1;
 }
 
-/* One piece for each run of neighbours in w->list, or two for each neuron where halves are read apart. */
+/* One piece for each run in w->list, or two for each neuron where halves are read apart. */
 static int64_t describe_reads(window_t *w, int64_t listed) {
     const spec_t *s = &w->s;
-    int64_t pieces = 0;
+    int64_t pieces = 0, rows = 0;
     for (int64_t i = 0, run; i < listed; i += run) {
-        for (run = 1; run < s->longest && i + run < listed && w->list[i + run] == w->list[i] + run;) run++;
-        int64_t offset = s->offset + w->list[i] * s->file_stride, place = (w->first_new + i) * s->slot_bytes;
-        int64_t size = (run - 1) * s->file_stride + s->slot_bytes;
-        for (int half = 0; half < (s->half ? 2 : 1); half++, pieces++) {
-            w->offsets[pieces] = offset + half * s->half;
-            w->places[pieces] = place + half * s->half;
-            w->sizes[pieces] = s->half ? (half ? s->slot_bytes - s->half : s->half) : size;
-            w->bytes += w->sizes[pieces];
+        run = run_from(w, i, listed);
+        int64_t offset = s->offset + w->list[i] * s->file_stride, place = byte_of(w, i);
+        if (s->half) {
+            pieces = add_piece(w, pieces, offset, s->half, place, -1);
+            pieces = add_piece(w, pieces, offset + s->half, s->slot_bytes - s->half, place + s->half, -1);
+            continue;
         }
+        int64_t size = (w->list[i + run - 1] - w->list[i]) * s->file_stride + s->slot_bytes;
+        int64_t laid = run == 1 ? 0 : lay_rows(w, i, run, w->row_places + rows);
+        pieces = add_piece(w, pieces, offset, size, place, laid ? rows : -1);
+        rows += laid;
     }
     w->reads += pieces;
     return pieces;
@@ -175,51 +164,59 @@ static int64_t describe_reads(window_t *w, int64_t listed) {
 /* Make room for those of the wanted neurons (ascending) that are not held, and start reading them. FK_FULL: they do not fit. */
 FK_EXPORT int fk_window_fetch(window_t *w, const int64_t *wanted, int64_t count, int64_t now) {
     spec_t *s = &w->s;
-    int64_t present = 0, room, listed;
-    for (int64_t i = 0; i < count; i++) present += s->slot[wanted[i]] >= s->pinned;
-    room = s->slots - s->pinned - present;
-    listed = list_missing(w, wanted, count, s->gap, room);
-    if (listed < 0) listed = list_missing(w, wanted, count, 0, room);
-    if (listed < 0) return FK_FULL;
-    for (int64_t i = 0; i < count; i++) s->last[wanted[i]] = now;
-    if (w->used + listed > s->slots) forget(w, w->used + listed - s->slots, now);
-    w->first_new = w->used;
-    for (int64_t i = 0; i < listed; i++, w->used++) {
-        int64_t neuron = w->list[i], held = s->slot[neuron] >= 0;
-        s->held[w->used] = held ? -1 : neuron;
-        if (!held) s->slot[neuron] = w->used;
+    int64_t present = 0, missing = 0;
+    for (int64_t i = 0; i < count; i++) {
+        present += s->slot[wanted[i]] >= s->pinned;
+        missing += s->slot[wanted[i]] < 0;
+    }
+    if (present + missing > s->slots - s->pinned) return FK_FULL;
+    w->fresh = 0;
+    for (int64_t i = 0; i < count; i++) {
+        s->last[wanted[i]] = now;
+        if (s->slot[wanted[i]] < 0) w->list[w->fresh++] = wanted[i];
+    }
+    int64_t holes = w->used + missing > s->slots ? w->used + missing - s->slots : 0;
+    if (holes) forget(w, holes, now);
+    for (int64_t i = 0; i < missing; i++) {
+        if (i >= holes) w->new_places[i] = w->used++;
+        s->held[w->new_places[i]] = w->list[i];
+        s->slot[w->list[i]] = w->new_places[i];
     }
     w->batch = (reads_t){.file = s->file, .offsets = w->offsets, .sizes = w->sizes, .places = w->places, .into = s->rows};
-    if (s->slot_bytes != s->file_stride) w->batch.row_bytes = s->slot_bytes, w->batch.row_stride = s->file_stride;
-    w->batch.count = describe_reads(w, listed);
+    w->batch.first_row = w->first_row;
+    w->batch.row_places = w->row_places;
+    w->batch.row_bytes = s->slot_bytes;
+    w->batch.row_stride = s->file_stride;
+    w->batch.count = describe_reads(w, missing);
     return fk_reads_start(&w->batch);
 }
 
 static void check_piece(void *context, int64_t first, int64_t last) {
     window_t *w = context;
-    for (int64_t place = w->first_new + first; place < w->first_new + last; place++) {
-        int64_t neuron = w->s.held[place];
-        if (neuron < 0 || w->s.checked[neuron]) continue;
-        if (fk_crc32(w->s.rows + place * w->s.slot_bytes, w->s.slot_bytes) == w->s.checksums[neuron]) w->s.checked[neuron] = 1;
+    for (int64_t i = first; i < last; i++) {
+        int64_t neuron = w->list[i];
+        if (w->s.checked[neuron]) continue;
+        if (fk_crc32(w->s.rows + byte_of(w, i), w->s.slot_bytes) == w->s.checksums[neuron]) w->s.checked[neuron] = 1;
         else w->corrupt = neuron; /* whichever of several was written last */
     }
 }
 
 /* Until what was fetched is there, checked where it is new. After an error none of it is held. */
 FK_EXPORT int fk_window_wait(window_t *w, int *system_error) {
-    int64_t fresh = w->used - w->first_new;
     int result = fk_reads_finish(&w->batch);
     *system_error = atomic_load(&w->batch.system_error);
     w->corrupt = -1;
-    if (!result && w->s.checksums && fresh > 0) {
+    if (!result && w->s.checksums && w->fresh > 0) {
         fk_call_lock();
-        fk_pool_run(check_piece, w, fresh, 16);
+        fk_pool_run(check_piece, w, w->fresh, 16);
         fk_call_unlock();
         if (w->corrupt >= 0) result = FK_CORRUPT;
     }
-    for (; result && w->used > w->first_new; w->used--)
-        if (w->s.held[w->used - 1] >= 0) w->s.slot[w->s.held[w->used - 1]] = -1;
-    w->first_new = w->used;
+    for (int64_t i = 0; result && i < w->fresh; i++) {
+        w->s.held[w->new_places[i]] = -1;
+        w->s.slot[w->list[i]] = -1;
+    }
+    w->fresh = 0;
     return result;
 }
 
