@@ -88,8 +88,11 @@ def is_malformed(question: str) -> bool:
     )
 
 
-def reason_to_drop(pair: Pair, passages: Sequence[Passage], rarity: Rarity) -> str | None:
-    """The first check, of those that need no search, that the pair fails; `passages` are those that it rests on."""
+def reason_to_drop(pair: Pair, passages: Sequence[Passage], rarity: Rarity, about_share: float = ABOUT_SHARE) -> str | None:
+    """The first check, of those that need no search, that the pair fails; `passages` are those that it rests on.
+
+    `about_share` is how much of what the question names they must say; people name things in words of their own.
+    """
     shown = "\n".join(f"{' '.join(passage.heading)}\n{passage.text}" for passage in passages)
     by_id = {passage.id: passage for passage in passages}
     quoted = "\n".join(by_id[quote.passage_id].text[quote.start : quote.end] for quote in pair.quotes)
@@ -100,7 +103,9 @@ def reason_to_drop(pair: Pair, passages: Sequence[Passage], rarity: Rarity) -> s
     if not quoted.strip() or not _is_grounded(pair, shown) or len(words(pair.answer)) < 2:
         return "not grounded"
     if pair.source != "structure" and (
-        unsupported(pair.question, shown) or not sides_are_shown(pair.question, shown) or not is_about(pair.question, shown, rarity)
+        unsupported(pair.question, shown)
+        or not sides_are_shown(pair.question, shown)
+        or not is_about(pair.question, shown, rarity, about_share)
     ):
         return "not about the passage"
     if language(pair.question) not in (None, language(quoted)) and language(quoted) is not None:
@@ -117,9 +122,9 @@ def _is_grounded(pair: Pair, shown: str) -> bool:
     return not unsupported(pair.answer, shown)
 
 
-def is_about(question: str, shown: str, rarity: Rarity) -> bool:
+def is_about(question: str, shown: str, rarity: Rarity, least: float = ABOUT_SHARE) -> bool:
     """Whether the passage says most of what the question names."""
-    return rarity.share(content(question), content(shown)) >= ABOUT_SHARE
+    return rarity.share(content(question), content(shown)) >= least
 
 
 def finds_its_passage(library: Library, pair: Pair, collection: str | None) -> bool:

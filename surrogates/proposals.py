@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 Decision = Literal["waiting", "confirmed", "rejected"]
 DROPPED_KEY = "surrogates.proposals.dropped"
 SECOND_ANSWER = "a second agreeing answer"
+ABOUT_ASKED = 0.3  # of what a person's question names, the passages must say so much; a person decides on the rest
 SAME_QUESTION = 0.6  # least cosine of two questions that ask the same in other words, beside the gates
 
 
@@ -59,7 +60,7 @@ def propose(library: Library, question: str, answer: Answer, rarity: Rarity) -> 
     pair = None if reason else _pair(library, asked, answer)
     if pair is not None:
         passages = [library.passage(quote.passage_id) for quote in pair.quotes]
-        reason = reason_to_drop(pair, passages, rarity) or _known(connection, pair)
+        reason = reason_to_drop(pair, passages, rarity, ABOUT_ASKED) or _known(connection, pair)
         if reason is None and not finds_its_passage(library, pair, passages[0].collection):
             reason = "not found again"
         if reason is None:

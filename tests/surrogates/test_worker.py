@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -17,7 +18,9 @@ import pytest
 from kb import jobs
 from kb.library import Library
 from surrogates import schema, service
+from surrogates.answer import Answer, Timings
 from surrogates.lease import LEASE, drop_dead_lease
+from surrogates.quotes import Quote
 from surrogates.worker import Worker
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -130,3 +133,25 @@ def test_the_worker_process_answers_and_ends_when_its_input_ends(home: Path, def
         service.stop(home)
         assert owner is not None
         assert jobs.lease_holder(connection, LEASE) is None
+
+
+@pytest.mark.models
+def test_a_worker_without_questions_learns_back_from_the_answers_that_were_given(home: Path, default_encoder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "pump.md"
+    file.write_text("# Pump\n\n## Torque\n\nTighten the flange bolts of the pump to 85 Nm in a cross pattern.\n", encoding="utf-8")
+    with Library(home) as library, closing(schema.connect(home)) as connection:
+        library.add(file)
+        passage = next(library.passages())
+        citation = Quote(passage, 0, len(passage.text)).citation()
+        given = Answer(passage.text, "engine", None, (citation,), Timings(1.0), teacher="tiny")
+        question = "How tight are the flange bolts of the pump?"
+        job_id = jobs.enqueue(connection, "ask", {"question": question, "route": "auto", "chat_id": None})
+        jobs.claim(connection, ["ask"])
+        jobs.finish(connection, job_id, json.loads(json.dumps(given.to_json())))
+    worker = Worker(home, ("teaching",))
+    thread = started(worker)
+    with closing(schema.connect(home)) as connection:
+        eventually(lambda: connection.execute("SELECT count(*) FROM proposals").fetchone()[0] == 1)
+    worker.stop()
+    thread.join()
+    assert worker.failed is None
