@@ -159,3 +159,23 @@ def test_a_balanced_plan_keeps_a_window_of_bundles_where_not_all_fits(calibrated
 def test_settings_that_cannot_be_are_refused(values: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
         CalibrationSettings(**values)
+
+
+def test_a_session_whose_plan_predicts_answers_in_balanced_mode(calibrated: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dataclasses import replace
+
+    from engine import session as sessions
+    from engine.request import Request, Segment
+
+    def planned(*given: Any, **named: Any) -> Any:
+        # so small a model would always fit
+        return replace(plan_model(*given, **named), strategy="predicted", window_neurons=120, pinned_neurons=30)
+
+    monkeypatch.setattr(sessions, "plan_model", planned)
+    session = sessions.Session(calibrated, 20_000_000_000, "balanced")
+    request = Request((Segment("The pump draws oil from the tank. " * 3),), max_tokens=12)
+    found = session.generate(request, lambda text: None, lambda: False)
+    again = session.generate(request, lambda text: None, lambda: False)
+    session.close()
+    assert found.mode == "balanced" and found.tokens == 12 and found.reads_per_token > 0
+    assert again.text == found.text
