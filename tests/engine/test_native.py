@@ -285,10 +285,11 @@ with kernels.open_direct(scratch / "file") as file:
 """
 
 
-@pytest.mark.slow
-def test_the_sanitisers_find_no_fault_in_memory_or_arithmetic(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def sanitised(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """The library with the address and undefined-behaviour sanitisers, and the environment in which Python loads it."""
+    library = tmp_path_factory.mktemp("sanitised") / "library.so"
     flags = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g", "-O1")
-    library = tmp_path / "sanitised.so"
     for compiler in (["gcc"], ["clang"]):
         try:
             runtime = subprocess.run([*compiler, "-print-file-name=libasan.so"], capture_output=True, text=True, check=True).stdout.strip()
@@ -298,14 +299,31 @@ def test_the_sanitisers_find_no_fault_in_memory_or_arithmetic(tmp_path: Path) ->
             continue
     if not library.exists() or not Path(runtime).is_absolute():
         pytest.skip("no compiler with the address and undefined-behaviour sanitisers")
-    environment = os.environ | {"LD_PRELOAD": runtime, "ASAN_OPTIONS": "detect_leaks=0", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-c", SANITISED, str(library), str(tmp_path)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
-    )
+    (library.parent / "with_sanitisers.py").write_text(PLUGIN.format(str(library)), "utf-8")
+    paths = os.pathsep.join([str(library.parent), str(ROOT)])
+    return library, os.environ | {"LD_PRELOAD": runtime, "ASAN_OPTIONS": "detect_leaks=0", "PYTHONPATH": paths}
+
+
+PLUGIN = """
+from pathlib import Path
+from engine.native import library, place
+place.library_path = library.library_path = lambda *_: Path({!r})
+"""
+
+
+@pytest.mark.slow
+def test_the_sanitisers_find_no_fault_in_memory_or_arithmetic(sanitised: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
+    library, environment = sanitised
+    command = [sys.executable, "-c", SANITISED, str(library), str(tmp_path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout == "sanitised\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("modules", ["decoder stream rounding", "window sparse draft"])
+def test_the_sanitisers_find_no_fault_where_whole_models_run(sanitised: tuple[Path, dict[str, str]], modules: str) -> None:
+    files = [str(ROOT / "tests" / "engine" / f"test_{module}.py") for module in modules.split()]
+    command = [sys.executable, "-m", "pytest", "-p", "with_sanitisers", "-p", "no:cacheprovider", "-m", "not slow", *files]
+    done = subprocess.run(command, env=sanitised[1], cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]

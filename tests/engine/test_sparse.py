@@ -50,9 +50,9 @@ def weights_config(pack: Path):  # type: ignore[no-untyped-def]
 
 
 @pytest.mark.parametrize("slots", [4, 100, 192])
-@pytest.mark.parametrize("format", ["f16", "q8", "q4"])
-def test_a_windowed_model_gives_the_bits_of_the_resident_one(slots: int, format: str, packed: Callable[..., Path]) -> None:
-    pack = packed("opt", format == "f16", format)
+@pytest.mark.parametrize(("kind", "format"), [("opt", "f16"), ("opt", "q8"), ("opt", "q4"), ("persimmon", "f16"), ("persimmon", "q4")])
+def test_a_windowed_model_gives_the_bits_of_the_resident_one(slots: int, kind: str, format: str, packed: Callable[..., Path]) -> None:
+    pack = packed(kind, format == "f16", format)
     assert np.array_equal(logits_of(make_decoder(pack), PIECES), logits_of(windowed(pack, slots), PIECES))
 
 

@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -17,7 +14,6 @@ from engine import kernels as kernel_library
 from engine import manifest, tensors
 from engine.errors import CorruptPack, EngineError
 from engine.flash import BundleFile
-from engine.native.build import CannotCompile, compile_to
 from engine.weights import ResidentWeights
 from engine.window import Window, WindowShape, make_window
 
@@ -219,26 +215,3 @@ def test_the_native_window_computes_what_numpy_does(format: str, packed: Callabl
 def test_a_window_that_cannot_be_is_refused(values: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="make no window"):
         WindowShape(**values)
-
-
-PLUGIN = """
-from pathlib import Path
-from engine.native import library, place
-place.library_path = library.library_path = lambda *_: Path({!r})
-"""
-
-
-@pytest.mark.slow
-def test_the_sanitisers_find_no_fault_in_windows(tmp_path: Path) -> None:
-    flags = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g", "-O1")
-    try:
-        runtime = subprocess.run(["gcc", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True).stdout.strip()
-        compile_to(tmp_path / "sanitised.so", ["gcc"], flags)
-    except (OSError, CannotCompile) as error:
-        pytest.skip(f"no compiler with the sanitisers: {error}")
-    (tmp_path / "sanitised.py").write_text(PLUGIN.format(str(tmp_path / "sanitised.so")), "utf-8")
-    paths = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])])
-    environment = os.environ | {"LD_PRELOAD": runtime, "ASAN_OPTIONS": "detect_leaks=0", "PYTHONPATH": paths}
-    command = [sys.executable, "-m", "pytest", "-p", "sanitised", "-p", "no:cacheprovider", "-m", "not slow", __file__]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280, check=False)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
