@@ -94,13 +94,11 @@ def test_a_size_that_is_none_is_refused_with_an_example(capsys: pytest.CaptureFi
     assert "700MB" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("module", "absent"),
-    [
-        ("engine.__main__", ("numpy", "engine.manifest")),
-        ("engine.process", ("tokenizers", "torch", "transformers", "_hashlib", "subprocess")),
-    ],
-)
+NOT_FOR_THE_COMMAND = ("numpy", "engine.manifest")
+NOT_FOR_THE_PROCESS = ("tokenizers", "torch", "transformers", "_hashlib", "subprocess")
+
+
+@pytest.mark.parametrize(("module", "absent"), [("engine.__main__", NOT_FOR_THE_COMMAND), ("engine.process", NOT_FOR_THE_PROCESS)])
 def test_a_process_loads_no_more_than_it_needs(module: str, absent: tuple[str, ...]) -> None:
     """The command waits beside the engine's process: both count where memory is bounded."""
     script = f"import sys, {module}; print(*(name for name in {absent!r} if name in sys.modules))"
