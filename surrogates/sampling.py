@@ -8,6 +8,8 @@ import random
 import sqlite3
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kb.database import transaction
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from kb.library import Library
     from surrogates.surrogate import Prediction, Source, Surrogate
 
+DECIDING = ("adapter.py", "confidence.py", "gates.py", "opposites.py", "quantities.py", "surrogate.py", "wording.py")
 READY = 300
 """Questions nobody has judged that are kept ready; more are sampled, and wait."""
 # Judged questions without the candidate of a fingerprint, and those of the first READY others in their random order.
@@ -49,13 +52,20 @@ def enter(connection: sqlite3.Connection, question: str, collection_id: int | No
 
 
 def fingerprint(library: Library) -> str:
-    """Names the bank and the model as they are now; a certificate stands on one. An answer more or less changes it."""
+    """Names the bank, the model and the program's gates as they are now; a certificate stands on one. An answer more or less changes it."""
     row = library.connection.execute(
         "SELECT count(*), coalesce(sum(id), 0), coalesce(max(id), 0), (SELECT coalesce(max(id), 0) FROM bank_questions)"
         " FROM bank_answers WHERE state = 'active'"
     ).fetchone()
     trained = model.current(library.home, library.encoder.name)
-    return hashlib.sha256(json.dumps([*row, library.encoder.name, trained.fingerprint]).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps([*row, library.encoder.name, trained.fingerprint, _program()]).encode()).hexdigest()[:16]
+
+
+@lru_cache(maxsize=1)
+def _program() -> str:
+    """Hash of the code that decides what is answered at once: with a newer program's gates a certificate stands on something else."""
+    here = Path(__file__).resolve().parent
+    return hashlib.sha256(b"".join((here / name).read_bytes() for name in DECIDING)).hexdigest()
 
 
 def prepare(surrogate: Surrogate, limit: int | None = None, should_stop: Callable[[], bool] | None = None) -> int:

@@ -164,6 +164,13 @@ def test_only_what_waits_can_be_judged(taught: Library) -> None:
         judging.judge(taught, put(taught, 1)[0], "perhaps")  # type: ignore[arg-type]
 
 
+def test_a_program_with_other_gates_is_another_fingerprint(taught: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = sampling.fingerprint(taught)
+    assert sampling.fingerprint(taught) == before
+    monkeypatch.setattr(sampling, "_program", lambda: "newer")
+    assert sampling.fingerprint(taught) != before
+
+
 @pytest.mark.slow
 def test_judging_on_and_on_certifies_a_false_level_in_few_of_many_runs(taught: Library) -> None:
     """Every level is false here (22 % wrong at every confidence): whatever gets certified, at whichever moment, is a breach."""

@@ -17,10 +17,11 @@ import pytest
 
 from kb import jobs
 from kb.library import Library
-from surrogates import schema, service
+from surrogates import schema, service, settings
 from surrogates.answer import Answer, Timings
 from surrogates.lease import LEASE, drop_dead_lease
 from surrogates.quotes import Quote
+from surrogates.settings import Settings
 from surrogates.worker import Worker
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -155,3 +156,18 @@ def test_a_worker_without_questions_learns_back_from_the_answers_that_were_given
     worker.stop()
     thread.join()
     assert worker.failed is None
+
+
+@pytest.mark.models
+def test_an_evaluation_is_a_job_whose_upload_goes_when_it_is_done(home: Path, default_encoder: Path, tmp_path: Path) -> None:
+    upload = tmp_path / "questions.jsonl"
+    upload.write_text('{"id": "a", "question": "Who won the cup?", "answerable": false}\n', encoding="utf-8")
+    with closing(schema.connect(home)) as connection:
+        settings.save(connection, Settings(model=str(tmp_path / "none")))
+        job_id = jobs.enqueue(connection, "evaluate", {"path": str(upload), "delete_after": True})
+    with service.working(home, ("teaching",)) as check:
+        job = service.wait(home, job_id, check=check)
+    assert job.state == "done", job.error
+    assert job.result["out_of_domain"] == {"questions": 1, "answered": 0, "answered_share": 0.0, "wrong": None, "error": None}
+    assert job.result["engine_s"] is None
+    assert not upload.exists()
