@@ -153,7 +153,12 @@ def _planned(model: Model, memory_bytes: int, mode: Mode, pin: bool, process_byt
         if _spent(frame) <= memory_bytes
     ]
     # a long context is worth less than weights that need not be read; among equals the first, the longest, wins
-    return max((_filled(model, frame) for frame in frames), key=lambda plan: STRATEGIES.index(plan.strategy)) if pin else frames[0]
+    return max((_filled(model, frame) for frame in frames), key=_worth) if pin else frames[0]
+
+
+def _worth(plan: Plan) -> tuple[int, int]:
+    """More is better: the strategy, then, since a predicted plan's window takes what the context leaves, what a token reads."""
+    return STRATEGIES.index(plan.strategy), -plan.expected_bytes_read_per_token if plan.strategy == "predicted" else 0
 
 
 def least_bytes_of_source(source: Source) -> int:

@@ -153,6 +153,9 @@ def test_a_balanced_plan_keeps_a_window_of_bundles_where_not_all_fits(calibrated
     found = plan_model(model, caught.value.needed_bytes + whole * 2 // 3, "balanced")
     assert found.strategy == "predicted" and 0 <= found.pinned_neurons <= found.window_neurons < model.config.ffn
     assert plan_model(model, caught.value.needed_bytes + whole * 2 // 3, "exact").strategy != "predicted"
+    steps = [plan_model(model, caught.value.needed_bytes + whole * share // 20, "balanced") for share in range(6, 20)]
+    predicted = [plan.expected_bytes_read_per_token for plan in steps if plan.strategy == "predicted"]
+    assert len(predicted) > 5 and predicted == sorted(predicted, reverse=True)
 
 
 @pytest.mark.parametrize("values", [{"tokens": 100}, {"length": 8}, {"held_out": 0.0}, {"hot": 1.0}])
