@@ -235,6 +235,14 @@ def facts_of(trace: Trace) -> dict[str, float]:
     }
 
 
+def refuse_the_twin() -> Native:
+    """The compiled kernels; without them the figures would say nothing."""
+    kernels = kernel_library.load()
+    if not isinstance(kernels, Native):
+        raise SystemExit("the native library is not built for these sources; run `python -m engine.native.build` first")
+    return kernels
+
+
 def as_much_pinned(found: Manifest, plan: Plan) -> Plan:
     """Streaming with the memory of the windows and predictors spent on pinned neurons: the same budget and context."""
     per_slot = sum(layer.stride for layer in found.layers)
@@ -245,6 +253,7 @@ def as_much_pinned(found: Manifest, plan: Plan) -> Plan:
 def child(pack: Path, memory: int, step: str, tokens: int) -> None:
     """One way, whose row is printed as JSON."""
     found = manifest.load(pack)
+    refuse_the_twin()
     foresight, plan = None, plan_model(model_of(found), memory, "balanced")
     if step in STREAMED:
         plan = as_much_pinned(found, plan)
@@ -315,9 +324,7 @@ def main() -> None:
     if options.child:
         child(options.work / options.pack, options.memory, options.child, options.tokens)
         return
-    kernels = kernel_library.load()
-    if not isinstance(kernels, Native):
-        raise SystemExit("the native library is not built for these sources; run `python -m engine.native.build` first")
+    kernels = refuse_the_twin()
     pack = options.work / f"synthetic-opt-{options.layers}.pack"
     trace = Trace(options.layers, 16384, 128)
     found = manifest.load(pack) if (pack / manifest.MANIFEST).is_file() else write_pack(pack, options.layers, trace)
