@@ -108,10 +108,11 @@ Pair = tuple[frozenset[str], ...]
 def polarity_agrees(question: str, matched: str, evidence: str) -> bool:
     """Neither takes the other side of an antonym pair (on/off, max/min, install/remove, inlet/outlet ..)."""
     asked, known, shown = _tokens(question), _tokens(matched), frozenset(_tokens(evidence))
+    said = frozenset((*asked, *known))
     return (
-        all(_takes_the_side(pair, asked, known) for pair in _pairs(_STRICT_PAIRS))
-        and not any(_is_opposite(pair, asked, known) for pair in _pairs(_OPPOSITES))
-        and all(_action_agrees(pair, asked, known, shown) for pair in _pairs(_ACTION_PAIRS))
+        all(_takes_the_side(pair, asked, known) for pair in _named(_STRICT_PAIRS, said))
+        and not any(_is_opposite(pair, asked, known) for pair in _named(_OPPOSITES, said))
+        and all(_action_agrees(pair, asked, known, shown) for pair in _named(_ACTION_PAIRS, said))
         and not ("off" in asked and "off" not in known and _says(matched, "on"))
     )
 
@@ -158,6 +159,21 @@ def opposite(word: str) -> str | None:
 @lru_cache(maxsize=8)
 def _pairs(table: str) -> tuple[Pair, ...]:
     return tuple(tuple(frozenset(side.split()) for side in line.split("|")) for line in table.splitlines())
+
+
+def _named(table: str, said: frozenset[str]) -> list[Pair]:
+    """The pairs that have a word of these; all others agree by saying nothing."""
+    found = {pair: None for word in said for pair in _by_word(table).get(word, ())}
+    return list(found)
+
+
+@lru_cache(maxsize=8)
+def _by_word(table: str) -> dict[str, list[Pair]]:
+    found: dict[str, list[Pair]] = {}
+    for pair in _pairs(table):
+        for word in frozenset().union(*pair):
+            found.setdefault(word, []).append(pair)
+    return found
 
 
 def _names_both(word: str, said: frozenset[str]) -> bool:
