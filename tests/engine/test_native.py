@@ -248,7 +248,9 @@ from pathlib import Path
 import numpy as np
 from engine.formats import FORMATS
 from engine.kernels import aligned_buffer
+from engine.lowbit import block_bytes
 from engine.native.library import Native
+from engine.native.rounding import round_block
 from tests.engine.blocks import HALF_FLOATS, TINY_SCALES, random_floats, random_rows, some_columns
 library, scratch = Path(sys.argv[1]), Path(sys.argv[2])
 for path in ("scalar", "avx2", "avx512vnni", "neon", "neon-dot"):
@@ -266,6 +268,10 @@ for path in ("scalar", "avx2", "avx512vnni", "neon", "neon-dot"):
                     product = kernels.begin_product(name, rows, n)
                     product.add(weights, random_floats(n, columns))
                     product.finish()
+    for bits in (2, 3, 4):
+        blocks = np.zeros((21, block_bytes(bits)), np.uint8)
+        upper = np.triu(random_floats(64, 64) * 0.1) + np.eye(64, dtype=np.float32)
+        round_block(kernels, bits, random_floats(64, 21), upper, np.ones(64, np.float32), blocks)
     for dim in (8, 12, 64):
         room = random_floats(2, 2, 100, dim).astype(np.float16)
         for length in (1, 9, 65, 100):
