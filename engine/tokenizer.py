@@ -69,6 +69,7 @@ class Tokenizer:
 def render(template: str, messages: list[dict[str, str]], **tokens: str) -> str:
     """Render a checkpoint's chat template in a sandbox: it can neither reach Python's objects nor change what it is given.
 
+    Models that can think aloud before they answer (Qwen3) are asked not to.
     Raises UnusableSource when the template is wrong or refuses the messages.
     """
     from jinja2 import TemplateError
@@ -79,7 +80,7 @@ def render(template: str, messages: list[dict[str, str]], **tokens: str) -> str:
     environment.globals["strftime_now"] = _today
     environment.filters["tojson"] = _to_json
     try:
-        return environment.from_string(template).render(messages=messages, add_generation_prompt=True, **tokens)
+        return environment.from_string(template).render(messages=messages, add_generation_prompt=True, enable_thinking=False, **tokens)
     except (TemplateError, TypeError, ValueError) as error:
         raise UnusableSource(f"the model's chat template cannot be rendered: {error}") from error
 

@@ -5,6 +5,7 @@ import json
 import shutil
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +205,19 @@ def test_an_altered_a_missing_and_a_newer_manifest_are_refused(packed: Callable[
         manifest.load(pack)
     with pytest.raises(CorruptPack, match="no pack"):
         manifest.load(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("kind", ["llama", "opt"])
+def test_a_pack_of_the_first_layout_is_still_read(kind: str, packed: Callable[..., Path], tmp_path: Path) -> None:
+    pack = copy_of(packed(kind), tmp_path)
+    value = json.loads((pack / manifest.MANIFEST).read_text("utf-8")) | {"layout": 1}
+    for name in ("activation", "rotary_dim", "parallel", "head_norm"):
+        value["config"].pop(name)
+    for layer in value["layers"]:
+        layer.pop("activation")
+    value.pop("crc32")
+    alter_manifest(pack, **value, crc32=manifest._checksum(value))
+    assert replace(manifest.load(pack), layout=manifest.LAYOUT_VERSION) == manifest.load(packed(kind))
 
 
 def altered_checkpoint(folder: Path, tmp_path: Path, **changes: Any) -> Path:

@@ -86,6 +86,11 @@ def test_a_model_without_chat_form_gets_the_messages_as_paragraphs(checkpoint: C
     assert tokenizer.decode(ids) == "Rules.\n\nWhy?\n\nSince"
 
 
+def test_a_model_that_can_think_aloud_is_asked_to_answer_at_once() -> None:
+    template = "{{ messages[0].content }}{% if enable_thinking is defined and enable_thinking is false %}<think></think>{% endif %}"
+    assert render(template, [{"role": "user", "content": "x"}]) == "x<think></think>"
+
+
 @pytest.mark.parametrize(
     "template",
     [
