@@ -89,8 +89,8 @@ def main() -> None:
 def empty(camera: Camera) -> None:
     """Every page before there is a document."""
     if not camera.guide:
-        for path, name in (("", "ask-empty"), ("library", "library-empty"), ("teach", "teach-empty")):
-            camera.all_looks(path, name)
+        for path in ("ask", "library", "teach", "review", "insights"):
+            camera.all_looks("" if path == "ask" else path, f"{path}-empty")
 
 
 def library(camera: Camera) -> None:
