@@ -31,7 +31,7 @@ LEAST_WINDOW_SHARE = 0.08
 _INTERPRETER_BYTES = 44_000_000
 _VOCABULARY_BYTES_PER_TOKEN, _LIBRARY_BYTES_PER_TOKEN = 30, 600
 """Of a compiled vocabulary and of one in the `tokenizers` library, measured on 49,000 and 152,000 tokens."""
-_SCRATCH_BYTES = 12_000_000
+_SCRATCH_BYTES = 6_000_000
 """What kernels and numpy take for a moment beside the arrays counted here."""
 _BLOCK_TOKENS, _LANES = 64, 8
 """Of the native library: tokens of which the neurons are worked on at once, and partial sums of an output."""
