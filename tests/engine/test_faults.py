@@ -51,7 +51,7 @@ def test_a_disk_that_slows_down_in_mid_answer_changes_no_word(packed: Callable[.
     def slow_down(piece: str) -> None:
         slow_reads.touch()
 
-    with Engine(packed("llama"), MEMORY, pin=False) as engine:
+    with Engine(packed("qwen2"), MEMORY, pin=False) as engine:
         request = long_request(engine, 40)
         expected = engine.generate(request).text
         slowed = engine.generate(request, slow_down)
