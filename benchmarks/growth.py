@@ -1,7 +1,7 @@
 """Decode rate against memory and against the model's size: `python -m benchmarks.growth PACK [PACK ...] [--repeats 3]`.
 
-Each pack runs at the least budget that it accepts, at shares of its weights from 30 % on, and with all of it in memory, in turn. A budget counts
-the whole process, so a small model's shares begin high. The last line is one JSON value.
+Each pack runs at the least budget that it accepts, at shares of its weights from 30 % on, and with all of it in memory, in turn. A
+budget counts the whole process, so a small model's shares begin high. The last line is one JSON value.
 """
 
 from __future__ import annotations

@@ -26,12 +26,13 @@ from engine.codec import open_codec
 from engine.decoder import Decoder
 from engine.ffn import FeedForward, StreamedFeedForward, load_neurons
 from engine.fit import rates
-from engine.flash import BundleFile, ReadCounts
+from engine.flash import BundleFile
 from engine.formats import Floats
 from engine.kernels import Kernels
 from engine.kv import KVCache
 from engine.manifest import Manifest
 from engine.pack import pack
+from engine.reads import ReadCounts
 from engine.reuse import loads, run_length
 from engine.sparse import Mask, PredictedFeedForward
 from engine.tokenizer import Tokenizer

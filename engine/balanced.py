@@ -23,10 +23,11 @@ from engine.balance import Bits, Texts, Walk, can_be_rounded, rounded_layout
 from engine.codec import open_codec
 from engine.decoder import Decoder
 from engine.errors import DiskFull, UnusableSource
-from engine.flash import BundleFile, ReadCounts
+from engine.flash import BundleFile
 from engine.formats import Floats
 from engine.manifest import Balanced, LayerLayout, Manifest
 from engine.pack import padded, tile_checksums, with_padding
+from engine.reads import ReadCounts
 from engine.tensors import Layout, Writer
 from engine.tokenizer import Tokenizer
 from engine.weights import ResidentWeights

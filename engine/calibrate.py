@@ -22,12 +22,13 @@ from engine.decoder import Decoder
 from engine.errors import DiskFull, Stopped, UnusableSource
 from engine.ffn import FeedForward, StreamedFeedForward, load_neurons
 from engine.fit import FitSettings, Fitted, Sample, fit
-from engine.flash import BundleFile, ReadCounts, Run
+from engine.flash import BundleFile, Run
 from engine.formats import Floats
 from engine.kernels import aligned_buffer
 from engine.kv import KVCache
 from engine.manifest import FFN, PREDICTOR, RESIDENT, Calibration, Foreseen, Manifest, Stored
 from engine.predictor import LowRank, Predictor
+from engine.reads import ReadCounts
 from engine.reuse import expected_loads, loads, run_length
 from engine.sparse import Mask, PredictedFeedForward
 from engine.tensors import Layout, Writer

@@ -7,12 +7,13 @@ from typing import Protocol
 
 import numpy as np
 
-from engine.flash import BundleFile, BundleStream, ReadCounts, Run, cold_runs
+from engine.flash import BundleFile, BundleStream, Run, cold_runs
 from engine.formats import Bytes, Floats
 from engine.kernels import Kernels, aligned_buffer
 from engine.manifest import LayerLayout, Part
 from engine.native.library import Native
 from engine.native.stream import NativeStream
+from engine.reads import ReadCounts
 from engine.weights import ResidentWeights
 
 

@@ -18,22 +18,10 @@ from engine.errors import CorruptPack, EngineError, UnusableSource
 from engine.formats import Bytes
 from engine.kernels import Integers, Kernels, WeightFile, aligned_buffer
 from engine.manifest import FFN, Balanced, LayerLayout, Manifest
-from engine.weights import READ_BYTES
+from engine.reads import READ_BYTES, ReadCounts
 
 MOST_TILES_OF_A_RUN = 64
 """The native library works on no more at once."""
-
-
-@dataclass
-class ReadCounts:
-    """What was read since the counts were last taken; `stall_s` is time that arithmetic waited for reads."""
-
-    bytes: int = 0
-    reads: int = 0
-    stall_s: float = 0.0
-
-    def __add__(self, other: ReadCounts) -> ReadCounts:
-        return ReadCounts(self.bytes + other.bytes, self.reads + other.reads, self.stall_s + other.stall_s)
 
 
 @dataclass(frozen=True)

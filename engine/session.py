@@ -17,7 +17,7 @@ from engine.curves import gap_bytes_here
 from engine.decoder import Decoder
 from engine.errors import ContextTooLong
 from engine.ffn import FeedForward, StreamedFeedForward
-from engine.flash import BundleFile, ReadCounts
+from engine.flash import BundleFile
 from engine.formats import Floats
 from engine.kv import KVCache, PrefixStore
 from engine.memory import resident_bytes
@@ -25,6 +25,7 @@ from engine.native.library import Native
 from engine.native.stream import PIECE_BYTES, READERS
 from engine.pace import Manner, Pace
 from engine.plan import RUN_BYTES, STREAM_DEPTH, Plan, model_of, plan_model
+from engine.reads import ReadCounts
 from engine.request import Generation, Mode, Request
 from engine.sparse import PredictedFeedForward, WindowedFeedForward
 from engine.tokenizer import Tokenizer
@@ -94,10 +95,13 @@ class Session:
 
         A pass with drafts computes for longer, so it tells something only where it waited for the disk.
         """
-        counts = self._feed_forward.take_counts()
+        counts = self._read_since()
         self._counts += counts
         if isinstance(self._kernels, Native) and (not drafted or counts.stall_s > seconds / 2):
             self.pace.note(seconds, counts.bytes, counts.stall_s)
+
+    def _read_since(self) -> ReadCounts:
+        return self._feed_forward.take_counts() + self._weights.take_counts()
 
     def draft_texts(self, request: Request, prompt: list[int]) -> list[list[int]]:
         """Where drafts are looked up: the request's own, then the prompt."""
@@ -153,7 +157,7 @@ class Session:
 
     def take_counts(self) -> tuple[int, int, float]:
         """Bytes and reads since the last call, and seconds waited for them."""
-        counts, self._counts = self._counts + self._feed_forward.take_counts(), ReadCounts()
+        counts, self._counts = self._counts + self._read_since(), ReadCounts()
         return counts.bytes, counts.reads, counts.stall_s
 
     def log_likelihoods(self, tokens: Sequence[int], first: int) -> Floats:

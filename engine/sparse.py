@@ -10,10 +10,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.flash import BundleFile, BundleStream, ReadCounts, Run, cold_runs
+from engine.flash import BundleFile, BundleStream, Run, cold_runs
 from engine.formats import Bytes, Floats
 from engine.kernels import Kernels, aligned_buffer
 from engine.manifest import LayerLayout
+from engine.reads import ReadCounts
 from engine.weights import ResidentWeights
 from engine.window import Window, WindowShape, make_window
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +15,8 @@ from engine.errors import CorruptPack, EngineError, UnusableSource
 from engine.formats import Bytes, Floats, dequantize
 from engine.kernels import Kernels, WeightFile, aligned_buffer
 from engine.manifest import RESIDENT, Manifest
+from engine.reads import READ_BYTES, ReadCounts
 from engine.source import Matrix
-
-READ_BYTES = 1 << 20
-"""A large file is read in pieces of this size, many at a time."""
-
 
 _CHECKED_BYTES = 4 << 20
 
@@ -42,6 +40,7 @@ class ResidentWeights:
         self._kernels = kernels
         self._stored = manifest.tensors
         self._vectors: dict[str, Floats] = {}
+        self._counts = ReadCounts()
         try:
             self._entries = tensors.read_header(pack / RESIDENT)
             self._file: WeightFile = kernels.open_direct(pack / RESIDENT)
@@ -129,13 +128,19 @@ class ResidentWeights:
         stored, wanted = self._stored[name], np.unique(np.array(numbers, np.int64))
         width = self._entries[name].size // stored.rows
         buffer = aligned_buffer(wanted.size * width)
-        places = np.arange(wanted.size, dtype=np.int64) * width
+        places, began = np.arange(wanted.size, dtype=np.int64) * width, time.perf_counter()
         try:
             self._kernels.read_batch(self._file, wanted * width + self._entries[name].offset, np.full(wanted.size, width), buffer, places)
         except (OSError, EOFError) as error:
             raise EngineError(f"the disk could not read {RESIDENT} of the pack {self._pack_name}: {error}; check the disk") from error
+        self._counts += ReadCounts(buffer.size, wanted.size, time.perf_counter() - began)
         rows = dequantize(stored.format, buffer.reshape(wanted.size, width), stored.columns)
         return np.asarray(rows[np.searchsorted(wanted, numbers)])
+
+    def take_counts(self) -> ReadCounts:
+        """What was read of matrices on flash since the last call; all of it was waited for."""
+        counts, self._counts = self._counts, ReadCounts()
+        return counts
 
     def checksums(self, layer: int) -> NDArray[np.uint32]:
         """CRC-32 of each tile of a layer, [tiles]."""

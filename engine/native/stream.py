@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from ctypes import Structure, c_int, c_int64, c_void_p
 
 from engine.errors import EngineError
-from engine.flash import BundleFile, ReadCounts, Run
+from engine.flash import BundleFile, Run
 from engine.manifest import LayerLayout
 from engine.native.library import NATIVE_FORMATS, Native, NativeFile, system_error
+from engine.reads import ReadCounts
 
 READERS = 4
 """Threads that read at once: enough for the full speed of a disk with reads of this size."""

@@ -49,7 +49,17 @@ def test_quantised_rows_have_the_bytes_that_the_reference_gives(name: str) -> No
 def test_quantising_what_was_read_changes_it_by_no_more_than_half_a_step_again(name: str) -> None:
     values = random_floats(4, 64)
     once = dequantize(name, quantize(name, values), 64)
-    steps = {"q4_0": 1 / 8, "q4_1": 1 / 15, "q8_0": 1 / 254, "f16": 1 / 2048, "bf16": 1 / 256, "f32": 0.0, "q2_1": 1 / 3, "q3_1": 1 / 7, "q4_64": 1 / 15}
+    steps = {
+        "q4_0": 1 / 8,
+        "q4_1": 1 / 15,
+        "q8_0": 1 / 254,
+        "f16": 1 / 2048,
+        "bf16": 1 / 256,
+        "f32": 0.0,
+        "q2_1": 1 / 3,
+        "q3_1": 1 / 7,
+        "q4_64": 1 / 15,
+    }
     width = np.abs(values).max() * 2 * steps[name]
     assert np.abs(once - values).max() <= width
     assert np.abs(dequantize(name, quantize(name, once), 64) - once).max() <= width

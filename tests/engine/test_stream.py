@@ -136,6 +136,8 @@ def test_rows_of_an_embedding_on_flash_are_those_in_memory(packed: Callable[...,
     on_flash = ResidentWeights(pack, found, kernels, frozenset({"embedding.weight"}))
     numbers = [7, 0, 255, 7, 3]
     assert np.array_equal(on_flash.rows("embedding.weight", numbers), held.rows("embedding.weight", numbers))
+    counts = on_flash.take_counts()
+    assert counts.reads == 4 and counts.bytes == 4 * held.matrix("embedding.weight").data.shape[1] and counts.stall_s > 0
     on_flash.close()
 
 
