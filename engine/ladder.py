@@ -110,7 +110,7 @@ def run_step(
     found, kernels = manifests.load(pack), kernel_library.load()
     wants_predictor = name in PREDICTED
     plan = plan or plan_model(model_of(found), memory_bytes, "balanced" if wants_predictor else "exact")
-    weights = ResidentWeights(pack, found, kernels)
+    weights = ResidentWeights(pack, found, kernels, plan.on_flash(found.config))
     file = BundleFile(pack, found, [weights.checksums(number) for number in range(found.config.layers)], kernels)
     if wants_predictor and foresight is None:
         foresight = predictors.load(pack, found, kernels)

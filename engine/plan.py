@@ -79,6 +79,10 @@ class Plan:
         """How the model is computed: a balanced mode computes exactly where all fits, and where the pack was not calibrated."""
         return "balanced" if self.form == "balanced" or self.strategy == "predicted" else "exact"
 
+    def on_flash(self, config: Config) -> frozenset[str]:
+        """The matrices whose rows are read one by one."""
+        return frozenset() if config.tied or self.embedding_bytes else frozenset({"embedding.weight"})
+
     def to_json(self) -> dict[str, Any]:
         """For the command line."""
         return asdict(self)

@@ -49,8 +49,7 @@ class Session:
         self.kernels_name = kernels.name
         self.tokenizer = Tokenizer(open_codec(pack, self._manifest), self._manifest.tokenizer)
         self.plan: Plan = plan_model(model_of(self._manifest), memory_bytes, mode, pin, resident_bytes() + _LOADING_BYTES)
-        on_flash = frozenset() if self._manifest.config.tied or self.plan.embedding_bytes else frozenset({"embedding.weight"})
-        self._weights = weights = ResidentWeights(pack, self._manifest, kernels, on_flash)
+        self._weights = weights = ResidentWeights(pack, self._manifest, kernels, self.plan.on_flash(self._manifest.config))
         checksums = [weights.checksums(number) for number in range(self._manifest.config.layers)]
         form = self._manifest.balanced if self.plan.form == "balanced" else None
         file = BundleFile(pack, self._manifest, checksums, kernels, form)
