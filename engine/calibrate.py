@@ -211,14 +211,14 @@ class _Calibrating:
         file, weights = self._open(self._pack, self._found)
         none = (0,) * len(self._found.layers)
         files = [(folder / str(number)).open("wb") for number in range(len(self._found.layers))]
+        inner = StreamedFeedForward(file, weights, self._kernels, none, _RUN_BYTES, 3)
         try:
-            inner = StreamedFeedForward(file, weights, self._kernels, none, _RUN_BYTES, 3)
             decoder = Decoder(self._found.config, weights, Recorder(inner, files), self._kernels)
             return self._perplexity(decoder, range(len(self._passes)), "reading the text")
         finally:
+            inner.close()  # its thread reads ahead until then
             for opened in files:
                 opened.close()
-            file.close()
             weights.close()
 
     def _perplexity(self, decoder: Decoder, passes: range, stage: str) -> float:
@@ -230,19 +230,18 @@ class _Calibrating:
             if number >= self._trained:
                 losses.append(_losses(decoder.logits(hidden[:-1]), tokens[1:]))
             self._step(stage)
-        decoder.feed_forward.close()
         return float(np.exp(np.mean(np.concatenate(losses))))
 
     def _balanced_perplexity(self, folder: Path, made: Manifest) -> float:
+        foresight: Predictor = predictor.load(folder, made, self._kernels)
         file, weights = self._open(folder, made)
+        shapes = [WindowShape(1)] * len(made.layers)  # passes are long, so that whole layers are streamed
+        feed_forward = PredictedFeedForward(file, weights, self._kernels, foresight, shapes, _RUN_BYTES)
         try:
-            foresight: Predictor = predictor.load(folder, made, self._kernels)
-            shapes = [WindowShape(1)] * len(made.layers)  # passes are long, so that whole layers are streamed
-            feed_forward = PredictedFeedForward(file, weights, self._kernels, foresight, shapes, _RUN_BYTES)
             decoder = Decoder(made.config, weights, feed_forward, self._kernels)
             return self._perplexity(decoder, range(self._trained, len(self._passes)), "measuring what was lost")
         finally:
-            file.close()
+            feed_forward.close()
             weights.close()
 
     def _write_ffn(self, folder: Path, inputs: Path) -> list[_Learned]:
@@ -299,7 +298,7 @@ class _Calibrating:
 
     def _write_resident(self, folder: Path, orders: list[NDArray[np.int64]]) -> dict[str, Stored]:
         """The resident tensors as they were, but those that go by neuron in the new order, and the order itself."""
-        _, weights = self._open(self._pack, self._found)
+        weights = ResidentWeights(self._pack, self._found, self._kernels)
         arrays: dict[str, NDArray[Any]] = {name: weights.raw(name) for name in self._found.tensors if not name.endswith(".order")}
         for number, order in enumerate(orders):
             for name, dtype in ((f"layer.{number}.tile_crc", "<u4"), (f"layer.{number}.up.bias", "<f4")):
