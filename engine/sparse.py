@@ -170,14 +170,14 @@ class PredictedFeedForward:
         mask, fetched = self._next or self._foresee(layer, x)
         self._next = None
         ahead = self._foresight.ahead and layer + 1 < len(self.windows)
-        if ahead:
-            self._next = self._foresee(layer + 1, x)
         try:
+            if ahead:
+                self._next = self._foresee(layer + 1, x)
             return self._compute(layer, x, mask) if fetched else self._whole_layer(layer, x, mask)
         except BaseException:
-            if self._next is not None:
-                self.windows[layer + 1].wait()  # nothing may be under way when the next token begins
             self._end_stream()
+            for window in self.windows[layer : layer + 2]:
+                window.wait()  # nothing may be under way when the next token begins
             raise
 
     def _begin_pass(self, tokens: int) -> None:
