@@ -122,14 +122,15 @@ def _installation() -> Path:
     return Path(sys.prefix) if (Path(sys.prefix) / "share" / "flashkb").is_dir() else project
 
 
-def _pack(options: argparse.Namespace) -> dict[str, Any]:
-    def show(share: float, stage: str) -> None:
-        print(f"\r{share:4.0%} {stage:<50}", end="", file=sys.stderr, flush=True)
+def _show_progress(share: float, stage: str) -> None:
+    print(f"\r{share:4.0%} {stage:<50}", end="", file=sys.stderr, flush=True)
 
+
+def _pack(options: argparse.Namespace) -> dict[str, Any]:
     from engine.pack import pack
 
     try:
-        packed = pack(options.source, options.out, options.format, show)
+        packed = pack(options.source, options.out, options.format, _show_progress)
     finally:
         print(file=sys.stderr)
     summary = pack_summary(packed, options.out)
@@ -160,9 +161,6 @@ def pack_summary(manifest: Manifest, out: Path) -> dict[str, Any]:
 
 
 def _calibrate(options: argparse.Namespace) -> dict[str, Any]:
-    def show(share: float, stage: str) -> None:
-        print(f"\r{share:4.0%} {stage:<50}", end="", file=sys.stderr, flush=True)
-
     from engine import calibrate as calibration
     from engine.manifest import load
 
@@ -170,10 +168,10 @@ def _calibrate(options: argparse.Namespace) -> dict[str, Any]:
     text = "\n".join(texts)
     try:
         if not load(options.pack).config.neuron_wise:
-            return _balance(options, text if texts else None, show)
+            return _balance(options, text if texts else None)
         if not texts:
             raise ValueError("a ReLU model learns from a text like what it will read; name files with --text")
-        made = calibration.calibrate(options.pack, text, calibration.CalibrationSettings(tokens=options.tokens), show)
+        made = calibration.calibrate(options.pack, text, calibration.CalibrationSettings(tokens=options.tokens), _show_progress)
     finally:
         print(file=sys.stderr)
     assert made.calibration is not None
@@ -183,10 +181,10 @@ def _calibrate(options: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if name != "tensors"}
 
 
-def _balance(options: argparse.Namespace, text: str | None, show: Callable[[float, str], None]) -> dict[str, Any]:
+def _balance(options: argparse.Namespace, text: str | None) -> dict[str, Any]:
     from engine.balanced import BalanceSettings, balance
 
-    made = balance(options.pack, text, BalanceSettings(tokens=options.tokens), show)
+    made = balance(options.pack, text, BalanceSettings(tokens=options.tokens), _show_progress)
     facts = made.balanced
     assert facts is not None
     smaller = sum(layer.size for layer in facts.layers)

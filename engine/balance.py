@@ -1,4 +1,4 @@
-"""Making the balanced form of a pack whose tiles are streamed: its feed-forward in two or three bits, rounded with a text in view.
+"""Making the balanced form of a pack whose tiles are streamed: its feed-forward in three or four bits, rounded with a text in view.
 
 The text goes through the model twice side by side, layer by layer: as packed, and with the layers before already rounded. Each tile is
 rounded against the inputs that it will really get, and what that costs is measured on a part of the text that was not used for rounding.
@@ -23,7 +23,6 @@ from engine.lowbit import BLOCK_COLUMNS, FORMAT_OF_BITS
 from engine.manifest import LayerLayout, Part
 from engine.rounding import factor, moments, round_rows
 
-OnLayer = Callable[[int, Bytes], None]
 ShouldStop = Callable[[], bool]
 Bits = dict[str, int]
 """Part name -> bits; parts that are not named keep their format."""

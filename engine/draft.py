@@ -1,7 +1,7 @@
 """Drafts of the coming tokens, looked up in what was read and written so far: several are then verified in one pass over the weights.
 
 An answer over a passage repeats much of it. Where reading bounds a pass, verifying a few tokens more costs little, and the result is the
-same as without drafts, to the bit. In memory a wider pass costs more than it brings; `DraftLength` finds that out and stops.
+same as without drafts, to the bit. Where a wider pass costs more than it brings, `DraftLength` finds that out and stops.
 """
 
 from __future__ import annotations

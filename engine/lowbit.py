@@ -14,7 +14,6 @@ Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 FORMAT_OF_BITS = {2: "q2_1", 3: "q3_1", 4: "q4_64"}
 BLOCK_COLUMNS = 64
-GROUP_COLUMNS = 32
 ZERO_STEPS = 8
 """Steps of the zero point in a step of the quants."""
 _SHRINKS = np.array([0.55, 0.63, 0.7, 0.77, 0.83, 0.89, 0.95, 1.0], np.float32)

@@ -34,7 +34,7 @@ def factor(seconds: Floats) -> Floats:
 
 
 def round_rows(kernels: Kernels, bits: int, weights: Floats, upper: Floats) -> tuple[Bytes, float]:
-    """weights [rows, columns] -> q2_1 or q3_1 rows, uint8 [rows, row_bytes]; `upper` is the inputs' `factor`.
+    """weights [rows, columns] -> rows of blocks of so many bits, uint8 [rows, row_bytes]; `upper` is the inputs' `factor`.
 
     The second result is the mean energy, over the calibration text, of what the rounding changes in the products of all rows.
     """
@@ -53,9 +53,3 @@ def round_rows(kernels: Kernels, bits: int, weights: Floats, upper: Floats) -> t
             if end < len(values):
                 values[end:] -= upper[start:end, end:].T @ values[start:end]
     return out, lost
-
-
-def relative_error(weights: Floats, kept: Floats, seconds: Floats) -> float:
-    """The energy of the products' error as a share of the products' energy, over the calibration text."""
-    off = weights - kept
-    return float(np.einsum("ij,ij->", off @ seconds, off) / np.einsum("ij,ij->", weights @ seconds, weights))
