@@ -19,6 +19,7 @@ from benchmarks.cgroup import run
 from engine import manifest
 from engine.errors import BudgetTooSmall
 from engine.plan import Plan, plan
+from engine.request import Mode
 
 SHARES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 _PROMPT = "Explain step by step how a hydraulic pump is taken into service and what can go wrong with it."
@@ -41,7 +42,7 @@ def main() -> None:
     _report(rows)
 
 
-def plans_of(pack: Path, mode: Any) -> list[Plan]:
+def plans_of(pack: Path, mode: Mode) -> list[Plan]:
     """The plans to run, from the least budget to one in which nothing is read."""
     facts = manifest.load(pack)
     weights = facts.resident_bytes + facts.ffn_bytes
@@ -84,7 +85,8 @@ def _report(rows: list[dict[str, Any]]) -> None:
         read, rate = row["expected_bytes_read_per_token"] / 1e6, row["tokens_per_second"]
         where = f"{row['memory_bytes'] / 1e6:>10.0f}{row['share']:>7.2f}  {row['strategy']:<11}"
         print(f"{row['pack']:<34}{where}{read:>9.1f}{rate:>10.2f}{read * rate:>7.0f}")
-    machine = {"cores": os.cpu_count(), "machine": platform.machine(), "load_average": os.getloadavg()}
+    load = os.getloadavg() if hasattr(os, "getloadavg") else None
+    machine = {"cores": os.cpu_count(), "machine": platform.machine(), "load_average": load}
     print(json.dumps({"machine": machine, "rows": rows}))
 
 

@@ -13,12 +13,13 @@ import json
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from benchmarks.fidelity import of_source
 from engine.generate import Engine
 from engine.memory import parse_size
 from engine.perplexity import perplexity
+from engine.request import Mode
 
 
 def main() -> None:
@@ -38,7 +39,7 @@ def main() -> None:
             found = (
                 of_source(options.llama_perplexity, files[name], file, options.windows).perplexity
                 if name in files
-                else _ours(options, text, name.removeprefix("flashkb "))
+                else _ours(options, text, cast(Mode, name.removeprefix("flashkb ")))
             )
             points.append({"name": name, "perplexity": found, "tokens_per_second": row["tokens_per_second"]})
             print(f"{name:<28}{row['tokens_per_second']:>9.2f} tokens/s{found:>9.3f}", flush=True)
@@ -58,10 +59,10 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _ours(options: argparse.Namespace, text: str, mode: Any) -> float:
+def _ours(options: argparse.Namespace, text: str, mode: Mode) -> float:
     with Engine(options.pack, options.memory, mode) as engine:
-        if engine.plan["mode"] != mode:
-            print(f"{mode} ran as {engine.plan['mode']}", file=sys.stderr)
+        if engine.plan["form"] != mode:
+            print(f"{mode} ran on the {engine.plan['form']} form", file=sys.stderr)
         return perplexity(engine, text, options.windows).perplexity
 
 
