@@ -108,7 +108,8 @@ class NativeWindow:
         result = self._library.fk_window_fetch(self._handle, wanted.ctypes.data, wanted.size, now)
         if result == _FULL:
             return False
-        check_result(result)
+        if result:
+            raise MemoryError("no memory for reading threads")
         return True
 
     def wait(self) -> None:
