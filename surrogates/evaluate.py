@@ -93,7 +93,7 @@ def measure(
         outcomes.append(_ask(surrogate, line, collection))
     level = settings.load(library.connection).level
     accept = threshold.accept_at(library, level)
-    engine_s = _engine_seconds(resources, [outcome.question for outcome in outcomes if outcome.is_answerable], collection)
+    engine_s = _engine_seconds(resources, [outcome.question for outcome in outcomes if outcome.is_answerable], collection, should_stop)
     result = summary(outcomes, accept)
     certificates = judging.certificates(library)
     return {
@@ -107,25 +107,29 @@ def measure(
     }
 
 
-def read(file: Path) -> list[dict[str, Any]]:
-    """The lines of a file of questions.
+def read(file: Path, name: str | None = None) -> list[dict[str, Any]]:
+    """The lines of a file of questions; `name` is what its user calls it, its path when None.
 
     Raises:
-        BadQuestions: a line is no JSON object with a question.
+        BadQuestions: it is no UTF-8, or a line is no JSON object with a question.
     """
-    lines = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+    called, lines = name or str(file), []
+    try:
+        text = file.read_text(encoding="utf-8-sig")  # editors on Windows put a mark before the first line
+    except UnicodeDecodeError as error:
+        raise BadQuestions(f"{called} is no UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from error
+    for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip():
             continue
         try:
             value = json.loads(line)
         except ValueError as error:
-            raise BadQuestions(f"line {number} of {file} is no JSON: {error}") from error
+            raise BadQuestions(f"line {number} of {called} is no JSON: {error}") from error
         if not isinstance(value, dict) or not str(value.get("question", "")).strip():
-            raise BadQuestions(f'line {number} of {file} has no "question"; expected {{"id": .., "question": ..}}')
+            raise BadQuestions(f'line {number} of {called} has no "question"; expected {{"id": .., "question": ..}}')
         lines.append({"id": str(number), **value})
     if not lines:
-        raise BadQuestions(f"{file} holds no questions; expected one JSON object a line")
+        raise BadQuestions(f"{called} holds no questions; expected one JSON object a line")
     return lines
 
 
@@ -264,14 +268,21 @@ def is_right(line: Mapping[str, Any], prediction: Prediction | None) -> bool | N
     return prediction is not None and any(is_in(line, source.passage) for source in prediction.sources)
 
 
-def _engine_seconds(resources: router.Resources, questions: Sequence[str], collection: str | None) -> float | None:
-    """Median seconds of the warm engine on the first questions; None when no model is set up or it writes nothing."""
+def _engine_seconds(
+    resources: router.Resources, questions: Sequence[str], collection: str | None, should_stop: Callable[[], bool] | None
+) -> float | None:
+    """Median seconds of the warm engine on the first questions; None when no model is set up, it writes nothing or it was stopped."""
+    stopped = should_stop or (lambda: False)
+    if stopped():
+        return None
     try:
         resources.scheduler.warm_up()
     except ModelMissing:
         return None
     taken = []
     for question in questions[:ENGINE_SAMPLE]:
-        answer = router.answer(question, resources, collection=collection, route="engine")
+        answer = router.answer(question, resources, collection=collection, route="engine", should_stop=should_stop)
+        if stopped():
+            return None
         taken += [answer.seconds.total] if answer.route == "engine" else []
     return statistics.median(taken) if taken else None

@@ -158,7 +158,11 @@ def _train(runner: Runner, job: jobs.Job, should_stop: ShouldStop) -> Outcome:
 def _evaluate(runner: Runner, job: jobs.Job, should_stop: ShouldStop) -> Outcome:
     """Measure the surrogate on a file of questions; stopped, it gives the figures of what was asked until then."""
     path = Path(job.payload["path"])
-    lines = evaluate.read(path)
+    try:
+        lines = evaluate.read(path, job.payload.get("name"))
+    except evaluate.BadQuestions:
+        _discard(job, path)
+        raise
     result = evaluate.measure(
         lines,
         runner.resources,

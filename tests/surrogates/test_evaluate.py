@@ -87,6 +87,19 @@ def test_a_bad_file_is_refused_by_line(tmp_path: Path, content: str, problem: st
         read(file)
 
 
+def test_a_file_of_another_encoding_is_refused_by_the_name_its_user_gave_it(tmp_path: Path) -> None:
+    file = tmp_path / "0c1d"
+    file.write_bytes('{"question": "Wie groß?"}'.encode("latin-1"))
+    with pytest.raises(BadQuestions, match=r"mine\.jsonl is no UTF-8"):
+        read(file, "mine.jsonl")
+
+
+def test_the_mark_that_windows_editors_write_first_is_no_part_of_the_questions(tmp_path: Path) -> None:
+    file = tmp_path / "questions.jsonl"
+    file.write_text('{"question": "What?"}\n', encoding="utf-8-sig")
+    assert [line["question"] for line in read(file)] == ["What?"]
+
+
 def test_questions_are_judged_against_a_taught_library(word_library: Library, add: Callable[[str, str], int]) -> None:
     add("press.md", "# Press\n\n## Maximum pressure\n\nThe maximum pressure of the press is 200 bar.\n")
     teaching.teach(word_library, _silent)

@@ -171,3 +171,16 @@ def test_an_evaluation_is_a_job_whose_upload_goes_when_it_is_done(home: Path, de
     assert job.result["out_of_domain"] == {"questions": 1, "answered": 0, "answered_share": 0.0, "wrong": None, "error": None}
     assert job.result["engine_s"] is None
     assert not upload.exists()
+
+
+@pytest.mark.models
+def test_a_file_that_cannot_be_measured_is_named_as_its_user_does_and_goes(home: Path, default_encoder: Path, tmp_path: Path) -> None:
+    upload = tmp_path / "0c1d"
+    upload.write_text("{", encoding="utf-8")
+    with closing(schema.connect(home)) as connection:
+        job_id = jobs.enqueue(connection, "evaluate", {"path": str(upload), "name": "mine.jsonl", "delete_after": True})
+    with service.working(home, ("teaching",)) as check:
+        job = service.wait(home, job_id, check=check)
+    assert job.state == "failed"
+    assert "line 1 of mine.jsonl" in job.error
+    assert not upload.exists()
