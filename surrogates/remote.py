@@ -6,6 +6,7 @@ everything that a teacher writes.
 
 from __future__ import annotations
 
+import http.client
 import ipaddress
 import json
 import time
@@ -84,8 +85,10 @@ class RemoteTeacher:
         headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {self.key}"} if self.key else {})}
         address = f"{self.url.rstrip('/')}/chat/completions"
         posted = urllib.request.Request(address, json.dumps(body).encode("utf-8"), headers, method="POST")
+        # what stays on this computer passes by the proxy that the system names
+        direct = [] if self.leaves_computer else [urllib.request.ProxyHandler({})]
         try:
-            with urllib.request.build_opener(_NoRedirect).open(posted, timeout=self.timeout_s) as reply:
+            with urllib.request.build_opener(_NoRedirect, *direct).open(posted, timeout=self.timeout_s) as reply:
                 return _within(reply, time.monotonic() + self.timeout_s)
         except urllib.error.HTTPError as error:
             error.close()
@@ -94,7 +97,7 @@ class RemoteTeacher:
             ) from error
         except TimeoutError as error:
             raise TeacherFailed("teacher timed out", f"{address} did not answer within {self.timeout_s:.0f} s") from error
-        except (urllib.error.URLError, OSError) as error:
+        except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)
             if isinstance(reason, TimeoutError):
                 raise TeacherFailed("teacher timed out", f"{address} did not answer within {self.timeout_s:.0f} s") from error

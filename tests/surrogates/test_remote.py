@@ -89,6 +89,12 @@ def test_a_request_goes_out_as_a_chat_with_model_and_key(server: Server) -> None
     assert key == "Bearer secret"
 
 
+def test_what_stays_on_this_computer_passes_by_the_proxy(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    server.says("Hello.")
+    assert teacher(server).complete(REQUEST).text == "Hello."
+
+
 @pytest.mark.parametrize(
     ("content", "status", "reason"),
     [
