@@ -42,6 +42,7 @@ BLAMED = 0.06
 SHOWN = 120  # characters of a second answer in the reason
 READ = 5  # passages of the search that are weighed against the answer's own
 NOTHING = 1.01
+"""A confidence that no answer has."""
 
 
 @dataclass(frozen=True)
@@ -123,9 +124,15 @@ def raised_to(connection: sqlite3.Connection, level: int) -> float | None:
 
 
 def lift(library: Library, level: int, by: str) -> None:
-    """Let a level answer as before its breaches, in the name of a person who has mended what was wrong; the count begins anew."""
+    """Let a level answer as before its breaches, in the name of a person who has mended what was wrong; the count begins anew.
+
+    Raises:
+        ValueError: nobody signs, or there is no such level.
+    """
     if not by.strip():
         raise ValueError("lifting a breach needs a name; say who lifts it")
+    if not 1 <= level <= len(ALPHAS):
+        raise ValueError(f"level is {level}, expected 1 to {len(ALPHAS)}")
     connection = _connection(library)
     with transaction(connection):
         connection.execute(

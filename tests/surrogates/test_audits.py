@@ -116,6 +116,11 @@ def test_a_breach_lowers_coverage_and_says_so_until_a_person_lifts_it(taught: Li
     assert threshold.accept_at(taught, 3) == FLOORS[2]
 
 
+def test_only_a_level_that_there_is_can_be_lifted(taught: Library) -> None:
+    with pytest.raises(ValueError, match="expected 1 to 5"):
+        audits.lift(taught, 6, "Anna")
+
+
 def test_the_surest_level_can_be_shut_altogether(taught: Library) -> None:
     settings.save(taught.connection, Settings(level=5))
     for _ in range(5):
