@@ -33,7 +33,10 @@ SAME_QUESTION = 0.6  # least cosine of two questions that ask the same in other 
 
 @dataclass(frozen=True)
 class Proposal:
-    """`agreeing` counts answers to differently worded questions that say the same. `is_current` is False once a passage of it is gone."""
+    """`agreeing` counts answers to differently worded questions that say the same, this one included.
+
+    `is_current` is False once a passage of it has changed or gone.
+    """
 
     id: int
     question: str

@@ -86,7 +86,7 @@ def _draw_kinds(kinds: Mapping[str, Mapping[str, Any]]) -> None:
             "Kind": [name for name, _ in rows],
             "Questions": [each["questions"] for _, each in rows],
             "Answered at once": [_share(each["answered_share"]) for _, each in rows],
-            "Wrong": [str(each["wrong"] or 0) for _, each in rows],
+            "Wrong": [_count(each) for _, each in rows],
         },
         hide_index=True,
     )
@@ -98,6 +98,11 @@ def _draw_refusals(refused: Mapping[str, int]) -> None:
     with st.expander(f"{text.count(sum(refused.values()), 'question')} kept from a taught answer, by reason", icon=":material/front_hand:"):
         rows = sorted(refused.items(), key=lambda item: -item[1])
         st.table({"What differed": [name for name, _ in rows], "Questions": [count for _, count in rows]})
+
+
+def _count(part: Mapping[str, Any]) -> str:
+    """How many of the answered are wrong; a dash where some are answered and no line says what is right."""
+    return "–" if part["wrong"] is None and part["answered"] else str(part["wrong"] or 0)  # noqa: RUF001
 
 
 def _share(value: float | None) -> str:

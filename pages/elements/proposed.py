@@ -57,14 +57,11 @@ def _draw_proposal(home: Path, proposal: Proposal, by: str) -> None:
 
 
 def _facts(proposal: Proposal) -> str:
-    agreeing = (
-        f"{text.count(proposal.agreeing, 'other wording')} agrees"
-        if proposal.agreeing == 1
-        else f"{proposal.agreeing} other wordings agree"
-    )
+    others = proposal.agreeing - 1
+    agreeing = [text.count(others, "other wording agrees", "other wordings agree")] if others else []
     facts = [text.as_label(proposal.collection), f"written by {text.as_label(proposal.teacher)}", proposal.made_at[:10]]
     gone = [] if proposal.is_current else ["its passage has changed or gone since; reject it"]
-    return " · ".join([*facts, *([agreeing] if proposal.agreeing else []), *gone])
+    return " · ".join([*facts, *agreeing, *gone])
 
 
 def _draw_decided(home: Path, proposal: Proposal, by: str) -> None:
@@ -77,8 +74,11 @@ def _draw_decided(home: Path, proposal: Proposal, by: str) -> None:
 
 
 def _confirm(home: Path, proposal_id: int, by: str) -> None:
-    with frame.library(home) as library:
-        proposals.confirm(library, proposal_id, by)
+    try:
+        with frame.library(home) as library:
+            proposals.confirm(library, proposal_id, by)
+    except ValueError:
+        st.toast("Its passage has changed meanwhile; reject it and ask the question again.", icon=":material/history:")
 
 
 def _reject(home: Path, proposal_id: int, by: str) -> None:
