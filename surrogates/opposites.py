@@ -68,7 +68,6 @@ allow permit accept | forbid prohibit block deny reject refuse
 encrypt | decrypt
 pass succeed | fail
 link pair | unlink unpair
-zoom-in | zoom-out
 lift | sink
 heat heating | cool cooling
 pressurise pressurize | depressurise depressurize
