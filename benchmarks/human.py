@@ -20,7 +20,6 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +29,9 @@ import numpy as np
 
 from benchmarks.surrogate import taught
 from kb.search import Fusion
+from surrogates import bank, risk
 from surrogates.evaluate import Outcome
+from surrogates.risk import Judged
 from surrogates.surrogate import Prediction, Surrogate
 from surrogates.threshold import FLOORS
 
@@ -43,20 +44,12 @@ LEVELS = (0.05, 0.02)
 
 @dataclass(frozen=True)
 class Asked:
-    """One question with what the surrogate and the plain bank make of it; a wrong or missing answer is not right."""
+    """One question with what the surrogate and the plain bank make of it, by cosine; a wrong or missing answer is not right."""
 
     line: dict[str, Any]
     outcome: Outcome
-    cosine: Scored
-    agreed: Scored
-
-
-@dataclass(frozen=True)
-class Scored:
-    """An answer by one number: what it scored, 0 if it may not be given, and whether it is right."""
-
-    score: float
-    right: bool
+    cosine: Judged
+    agreed: Judged
 
 
 def main() -> None:
@@ -108,16 +101,14 @@ def ask(surrogate: Surrogate, line: dict[str, Any]) -> Asked:
     scores = np.where(surrogate.view.serving, surrogate.view.vectors @ vector, -1.0)  # [n]
     row = int(scores.argmax())
     answer = surrogate_answer(surrogate, int(surrogate.view.answer_ids[row]))
-    plain = Scored(float(scores[row]), is_right_text(line, *answer))
+    plain = Judged(float(scores[row]), is_right_text(line, *answer))
     found = {hit.passage.id for hit in library.search(text, limit=5, fusion=Fusion(dense=0.0))}
     agrees = bool(found & surrogate.passages_of(int(surrogate.view.answer_ids[row])))
-    return Asked(line, outcome, plain, Scored(plain.score if agrees else 0.0, plain.right))
+    return Asked(line, outcome, plain, Judged(plain.confidence if agrees else 0.0, plain.right))
 
 
 def surrogate_answer(surrogate: Surrogate, answer_id: int) -> tuple[str, list[Any]]:
     """Text and passages of a bank answer."""
-    from surrogates import bank
-
     answer = bank.answer(surrogate.library.connection, answer_id)
     return answer.text, [surrogate.library.passage(id_) for id_ in sorted(answer.passage_ids)]
 
@@ -150,48 +141,39 @@ def plain(text: str) -> str:
     return re.sub(r"\s+", " ", text.replace("`", "")).strip().casefold()
 
 
-def fitted_threshold(scored: Sequence[Scored], alpha: float = LEVELS[0]) -> float:
+def fitted_threshold(scored: Sequence[Judged], alpha: float = LEVELS[0]) -> float:
     """The least score from which at most `alpha` of these answers are wrong; above 1 when there is none."""
     best, wrong = 1.01, 0
-    for count, entry in enumerate(sorted((entry for entry in scored if entry.score > 0), key=lambda entry: -entry.score), start=1):
+    given = [entry for entry in scored if entry.confidence > 0]
+    for count, entry in enumerate(sorted(given, key=lambda entry: -entry.confidence), start=1):
         wrong += not entry.right
-        best = entry.score if wrong <= alpha * count else best
+        best = entry.confidence if wrong <= alpha * count else best
     return best
 
 
-def share_at(scored: Sequence[Scored], alpha: float) -> float:
+def share_at(scored: Sequence[Judged], alpha: float) -> float:
     """The largest share that can be answered with at most `alpha` wrong, by the best threshold for these very questions."""
     threshold = fitted_threshold(scored, alpha)
-    return sum(entry.score >= threshold for entry in scored) / max(1, len(scored))
-
-
-def calibration_error(scored: Sequence[Scored], bins: int = 10) -> float:
-    """Expected calibration error over equal bins of confidence, of what may be answered at all."""
-    rows = [entry for entry in scored if entry.score > 0]
-    groups = defaultdict(list)
-    for entry in rows:
-        groups[min(int(entry.score * bins), bins - 1)].append(entry)
-    gaps = (abs(sum(entry.score for entry in group) - sum(entry.right for entry in group)) for group in groups.values())
-    return sum(gaps) / max(1, len(rows))
+    return sum(entry.confidence >= threshold for entry in scored) / max(1, len(scored))
 
 
 def report(split: str, rows: Sequence[Asked], threshold: float) -> dict[str, Any]:
     """Print the tables of one split and return its figures; `threshold` is the plain bank's, fitted on the development documents."""
     answerable = [entry for entry in rows if entry.line.get("answerable", True)]
-    ours = [Scored(entry.outcome.confidence, bool(entry.outcome.right)) for entry in rows]
+    ours = [Judged(entry.outcome.confidence, bool(entry.outcome.right)) for entry in rows]
     print(f"\n{split}: {len(answerable)} answerable and {len(rows) - len(answerable)} unanswerable questions")
     levels = [_level(answerable, rows, floor) for floor in FLOORS]
     for level in levels:
         print("  confidence >= {at:.2f}: answered {share:.1%}, wrong {wrong} of {answered}, {odd} of the unanswerable".format(**level))
-    given = [entry.agreed for entry in rows if entry.agreed.score >= threshold]
+    given = [entry.agreed for entry in rows if entry.agreed.confidence >= threshold]
     figures: dict[str, Any] = {
         "answerable": len(answerable),
         "unanswerable": len(rows) - len(answerable),
         "levels": levels,
         "nearest_right": sum(bool(entry.outcome.right) for entry in answerable),
-        "aurc": round(area(ours), 4),
-        "aurc_cosine": round(area([entry.cosine for entry in rows]), 4),
-        "ece": round(calibration_error(ours), 4),
+        "aurc": round(risk.aurc(ours), 4),
+        "aurc_cosine": round(risk.aurc([entry.cosine for entry in rows]), 4),
+        "ece": round(risk.calibration_error(ours) or 0.0, 4),
         "share_at": {str(alpha): round(share_at(ours, alpha), 4) for alpha in LEVELS},
         "share_at_untrained": {str(alpha): round(share_at([entry.agreed for entry in rows], alpha), 4) for alpha in LEVELS},
         "untrained_fitted": {"threshold": round(threshold, 3), "answered": len(given), "wrong": sum(not entry.right for entry in given)},
@@ -211,12 +193,6 @@ def _level(answerable: Sequence[Asked], rows: Sequence[Asked], floor: float) -> 
     share = (len(answered) - odd) / max(1, len(answerable))
     wrong = sum(not entry.outcome.right for entry in answered)
     return {"at": floor, "answered": len(answered), "share": round(share, 4), "wrong": wrong, "odd": odd}
-
-
-def area(scored: Sequence[Scored]) -> float:
-    """Area under the risk-coverage curve of answers ranked by their score."""
-    wrong = np.cumsum([not entry.right for entry in sorted(scored, key=lambda entry: -entry.score)])
-    return float((wrong / np.arange(1, len(wrong) + 1)).mean())
 
 
 def by_kind(rows: Sequence[Asked], floor: float) -> dict[str, dict[str, int]]:

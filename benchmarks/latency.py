@@ -119,9 +119,6 @@ class Hashed(Encoder):
         return self._words[word]
 
 
-# a library of made-up manuals
-
-
 def fill(library: Library, folder: Path, passages: int) -> None:
     """Add manuals until the library has at least that many passages."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -174,9 +171,6 @@ def store(library: Library, questions: int) -> None:
         vectors = library.encoder.encode([pair.question for pair in pairs])
         seq = library.newest_seq()
         held += bank.store(library.connection, pairs, vectors, teacher="", prompt_version="latency", checked_seq=seq)
-
-
-# measuring
 
 
 def measure(library: Library, count: int) -> dict[str, Any]:
