@@ -1,13 +1,13 @@
 /* CRC-32 as zlib computes it, eight bytes a step. */
-#include <stdatomic.h>
-
 #include "flashkb.h"
+#include "threads.h"
 
 static uint32_t table[8][256];
 static _Atomic int made;
+static lock_t making = LOCK_INIT;
 
+/* Called under the lock. */
 static void make_table(void) {
-    if (atomic_load(&made)) return;
     for (uint32_t i = 0; i < 256; i++) {
         uint32_t value = i;
         for (int bit = 0; bit < 8; bit++) value = value & 1 ? value >> 1 ^ 0xedb88320u : value >> 1;
@@ -19,7 +19,11 @@ static void make_table(void) {
 }
 
 FK_EXPORT uint32_t fk_crc32(const uint8_t *data, int64_t size) {
-    make_table(); /* threads that come at once write the same values */
+    if (!atomic_load(&made)) {
+        lock_take(&making);
+        if (!atomic_load(&made)) make_table();
+        lock_give(&making);
+    }
     uint32_t crc = 0xffffffffu;
     int64_t i = 0;
     for (; i + 8 <= size; i += 8) {

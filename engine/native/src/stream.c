@@ -125,7 +125,8 @@ FK_EXPORT void fk_stream_close(stream_t *s) {
 FK_EXPORT stream_t *fk_stream_open(const run_t *runs, int64_t count, int64_t slot_bytes, int64_t depth, int64_t piece_bytes, int threads) {
     stream_t *s = malloc(sizeof *s);
     if (!s) return NULL;
-    *s = (stream_t){.count = count, .slot_bytes = slot_bytes, .coming_piece_bytes = piece_bytes, .active = threads, .lock = LOCK_INIT, .room = SIGNAL_INIT, .parked = SIGNAL_INIT, .arrived = SIGNAL_INIT};
+    *s = (stream_t){.count = count, .slot_bytes = slot_bytes, .coming_piece_bytes = piece_bytes, .active = threads,
+                    .lock = LOCK_INIT, .room = SIGNAL_INIT, .parked = SIGNAL_INIT, .arrived = SIGNAL_INIT};
     s->depth = depth > MOST_SLOTS ? MOST_SLOTS : depth;
     s->runs = malloc(sizeof *runs * (size_t)count);
     s->slots = fk_aligned_memory((size_t)(slot_bytes * s->depth));

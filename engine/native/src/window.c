@@ -25,7 +25,8 @@ typedef struct {
 
 typedef struct {
     spec_t s;
-    int64_t used, fresh, bytes, reads, corrupt;
+    int64_t used, fresh, bytes, reads;
+    _Atomic int64_t corrupt; /* a neuron whose checksum was wrong, or -1 */
     int64_t *list;                      /* neurons under way, [slots] */
     int64_t *new_places;                /* their slots */
     int64_t *offsets, *sizes, *places, *first_row; /* pieces, [2 slots] each */
@@ -161,6 +162,15 @@ static int64_t describe_reads(window_t *w, int64_t listed) {
     return pieces;
 }
 
+/* Nobody is where the neurons under way were to go. */
+static void drop_fresh(window_t *w) {
+    for (int64_t i = 0; i < w->fresh; i++) {
+        w->s.held[w->new_places[i]] = -1;
+        w->s.slot[w->list[i]] = -1;
+    }
+    w->fresh = 0;
+}
+
 /* Make room for those of the wanted neurons (ascending) that are not held, and start reading them. FK_FULL: they do not fit. */
 FK_EXPORT int fk_window_fetch(window_t *w, const int64_t *wanted, int64_t count, int64_t now) {
     spec_t *s = &w->s;
@@ -188,7 +198,9 @@ FK_EXPORT int fk_window_fetch(window_t *w, const int64_t *wanted, int64_t count,
     w->batch.row_bytes = s->slot_bytes;
     w->batch.row_stride = s->file_stride;
     w->batch.count = describe_reads(w, missing);
-    return fk_reads_start(&w->batch);
+    int result = fk_reads_start(&w->batch);
+    if (result) drop_fresh(w);
+    return result;
 }
 
 static void check_piece(void *context, int64_t first, int64_t last) {
@@ -197,7 +209,7 @@ static void check_piece(void *context, int64_t first, int64_t last) {
         int64_t neuron = w->list[i];
         if (w->s.checked[neuron]) continue;
         if (fk_crc32(w->s.rows + byte_of(w, i), w->s.slot_bytes) == w->s.checksums[neuron]) w->s.checked[neuron] = 1;
-        else w->corrupt = neuron; /* whichever of several was written last */
+        else atomic_store(&w->corrupt, neuron); /* whichever of several was written last */
     }
 }
 
@@ -205,17 +217,14 @@ static void check_piece(void *context, int64_t first, int64_t last) {
 FK_EXPORT int fk_window_wait(window_t *w, int *system_error) {
     int result = fk_reads_finish(&w->batch);
     *system_error = atomic_load(&w->batch.system_error);
-    w->corrupt = -1;
+    atomic_store(&w->corrupt, -1);
     if (!result && w->s.checksums && w->fresh > 0) {
         fk_call_lock();
         fk_pool_run(check_piece, w, w->fresh, 16);
         fk_call_unlock();
-        if (w->corrupt >= 0) result = FK_CORRUPT;
+        if (atomic_load(&w->corrupt) >= 0) result = FK_CORRUPT;
     }
-    for (int64_t i = 0; result && i < w->fresh; i++) {
-        w->s.held[w->new_places[i]] = -1;
-        w->s.slot[w->list[i]] = -1;
-    }
+    if (result) drop_fresh(w);
     w->fresh = 0;
     return result;
 }
