@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kb.database import migrate, transaction
+from kb.database import transaction
 from surrogates import bank, schema, settings
 from surrogates.bank import Support
 from surrogates.quantities import unsupported
@@ -85,7 +85,7 @@ def record(
 
 def audit_next(library: Library, rarity: Rarity) -> bool:
     """Audit the oldest drawn answer that waits, and act on a breach; False when none waits."""
-    connection = _connection(library)
+    connection = schema.of(library)
     row = connection.execute(
         "SELECT s.*, c.name AS collection FROM served_answers s LEFT JOIN collections c ON c.id = s.collection_id"
         " WHERE audit IS NULL AND is_drawn ORDER BY s.id LIMIT 1"
@@ -103,7 +103,7 @@ def audit_next(library: Library, rarity: Rarity) -> bool:
 
 def state(library: Library, level: int | None = None) -> State:
     """How the audits of a level stand, the user's own when None."""
-    connection = _connection(library)
+    connection = schema.of(library)
     chosen = level or settings.load(connection).level
     outcomes = _outcomes(connection, chosen)
     waiting = connection.execute("SELECT count(*) FROM served_answers WHERE audit IS NULL AND is_drawn AND level = ?", (chosen,))
@@ -133,7 +133,7 @@ def lift(library: Library, level: int, by: str) -> None:
         raise ValueError("lifting a breach needs a name; say who lifts it")
     if not 1 <= level <= len(ALPHAS):
         raise ValueError(f"level is {level}, expected 1 to {len(ALPHAS)}")
-    connection = _connection(library)
+    connection = schema.of(library)
     with transaction(connection):
         connection.execute(
             "UPDATE breaches SET lifted_by = ?, lifted_at = datetime('now'),"
@@ -240,8 +240,3 @@ def _count(connection: sqlite3.Connection, level: int) -> int:
         "SELECT count(*) FROM served_answers WHERE level = ? AND is_drawn AND audit IS NOT 'gone'", (level,)
     ).fetchone()
     return int(row[0])
-
-
-def _connection(library: Library) -> sqlite3.Connection:
-    migrate(library.connection, "surrogates", schema.MIGRATIONS)
-    return library.connection

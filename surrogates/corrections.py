@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from kb.database import migrate, transaction
+from kb.database import transaction
 from surrogates import chat, gates, schema
 from surrogates.answer import Answer, Citation, Timings
 from surrogates.question import normalise
@@ -67,7 +67,7 @@ def correct(library: Library, question: str, text: str, by: str, collection: str
         raise ValueError("a correction needs a name; say who corrects")
     if not 0 < len(said) <= LONGEST:
         raise ValueError(f"the correction has {len(said)} characters, expected 1 to {LONGEST}; say what is right in a sentence or two")
-    connection = _connection(library)
+    connection = schema.of(library)
     passages = [library.passage(id_) for id_ in dict.fromkeys(passage_ids)]
     with transaction(connection):
         cursor = connection.execute(
@@ -92,7 +92,7 @@ def restore(library: Library, correction_id: int) -> None:
 
 def listing(library: Library, collection: str | None = None) -> list[Correction]:
     """Corrections, the newest first; of a collection those that were made for the whole library too."""
-    connection = _connection(library)
+    connection = schema.of(library)
     scope = chat.collection_id(connection, collection)
     rows = connection.execute(
         "SELECT k.id, k.question, k.text, c.name AS collection, k.signed_by, k.signed_at, k.withdrawn_by, k.withdrawn_at"
@@ -186,7 +186,7 @@ def _correction(connection: sqlite3.Connection, row: sqlite3.Row) -> Correction:
 
 
 def _update(library: Library, correction_id: int, change: str, value: str) -> None:
-    connection = _connection(library)
+    connection = schema.of(library)
     with transaction(connection):
         if connection.execute(f"UPDATE corrections SET {change} WHERE id = ?", (value, correction_id)).rowcount == 0:
             raise KeyError(f"there is no correction {correction_id}")
@@ -194,8 +194,3 @@ def _update(library: Library, correction_id: int, change: str, value: str) -> No
 
 def _evidence(passage: Passage) -> str:
     return f"{' > '.join(passage.heading)}\n{passage.text}"
-
-
-def _connection(library: Library) -> sqlite3.Connection:
-    migrate(library.connection, "surrogates", schema.MIGRATIONS)
-    return library.connection

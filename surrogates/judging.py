@@ -12,7 +12,7 @@ import sqlite3
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from kb.database import migrate, transaction
+from kb.database import transaction
 from surrogates import audits, bank, chat, model, sampling, schema
 from surrogates.answer import Citation
 from surrogates.threshold import ALPHAS, DELTA, GRID, Certificate, Label, count, least_labels, sequence_test
@@ -73,7 +73,7 @@ def enter(library: Library, question: str, collection: str | None = None) -> int
         QuestionRefused: it is empty or too long.
         KeyError: there is no such collection.
     """
-    connection = _connection(library)
+    connection = schema.of(library)
     return sampling.enter(connection, question, chat.collection_id(connection, collection))
 
 
@@ -83,7 +83,7 @@ def next_question(library: Library) -> Question | None:
     Answers that changed since they were judged come first, then passages that nobody judged yet, in an order drawn at random.
     """
     row = (
-        _connection(library)
+        schema.of(library)
         .execute(
             "SELECT q.id, q.text, c.name AS collection, q.origin, k.answer, k.matched_question, k.confidence, k.citations"
             " FROM candidates k JOIN sampled_questions q ON q.id = k.question_id LEFT JOIN collections c ON c.id = q.collection_id"
@@ -106,7 +106,7 @@ def judge(library: Library, question_id: int, verdict: Verdict, note: str = "", 
     """
     if verdict not in ("right", "wrong", "unclear"):
         raise ValueError(f'the verdict is {verdict!r}, expected "right", "wrong" or "unclear"')
-    connection = _connection(library)
+    connection = schema.of(library)
     with transaction(connection):
         row = connection.execute(
             "SELECT answer, citations FROM candidates WHERE question_id = ? AND answer != ''", (question_id,)
@@ -126,14 +126,14 @@ def renew(library: Library) -> list[Certificate]:
 
     A level with too few labels for that is left as it is: nothing is spent on a test that cannot pass.
     """
-    with transaction(_connection(library)):
+    with transaction(schema.of(library)):
         _test_levels(library, again=True)
     return certificates(library)
 
 
 def progress(library: Library) -> Progress:
     """How far judging is."""
-    connection, now = _connection(library), sampling.fingerprint(library)
+    connection, now = schema.of(library), sampling.fingerprint(library)
     sampled = int(connection.execute("SELECT count(*) FROM sampled_questions").fetchone()[0])
     judged = int(connection.execute("SELECT count(DISTINCT question_id) FROM judgements WHERE provenance = 'human'").fetchone()[0])
     waiting = connection.execute(
@@ -146,12 +146,12 @@ def certificate(library: Library, level: int | None = None) -> Certificate:
     """What stands behind a level, the user's own when None."""
     from surrogates import settings
 
-    return certificates(library)[(level or settings.load(_connection(library)).level) - 1]
+    return certificates(library)[(level or settings.load(schema.of(library)).level) - 1]
 
 
 def certificates(library: Library) -> list[Certificate]:
     """What stands behind each level for the bank and model of now: people's verdicts where enough, else agreement with the teacher."""
-    connection, now = _connection(library), sampling.fingerprint(library)
+    connection, now = schema.of(library), sampling.fingerprint(library)
     labels = _labels(connection, now)
     found: list[Certificate] = []
     for base in model.current(library.home, library.encoder.name).certificates:
@@ -255,8 +255,3 @@ def _uncertified(base: Certificate, test: _Test | None, now: str) -> Certificate
     is_void = test is not None and test.accept_at is not None
     void = f"the bank or the model has changed since it was certified on {test.at[:10]}" if test and is_void else ""
     return replace(base, needed=_needed(base.level, test, is_void), fingerprint=now, void=void)
-
-
-def _connection(library: Library) -> sqlite3.Connection:
-    migrate(library.connection, "surrogates", schema.MIGRATIONS)
-    return library.connection

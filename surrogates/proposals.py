@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from kb.database import migrate, set_setting, setting, transaction
+from kb.database import set_setting, setting, transaction
 from surrogates import bank, gates, schema, settings
 from surrogates.answer import Answer, Citation
 from surrogates.filter import finds_its_passage, reason_to_drop
@@ -57,7 +57,7 @@ def propose(library: Library, question: str, answer: Answer, rarity: Rarity) -> 
 
     The question is the one that was searched for. Drops are counted by reason in `dropped`.
     """
-    connection = _connection(library)
+    connection = schema.of(library)
     asked = question if question.endswith("?") else f"{question}?"
     reason = _unfit(answer)
     pair = None if reason else _pair(library, asked, answer)
@@ -75,12 +75,12 @@ def propose(library: Library, question: str, answer: Answer, rarity: Rarity) -> 
 
 def dropped(library: Library) -> dict[str, int]:
     """Written answers that became no proposal, by reason."""
-    return dict(setting(_connection(library), DROPPED_KEY, {}))
+    return dict(setting(schema.of(library), DROPPED_KEY, {}))
 
 
 def listing(library: Library, decision: Decision | None = "waiting", limit: int = 100) -> list[Proposal]:
     """Proposals of a decision (None: all), those that answers agree on most first, then the newest."""
-    rows = _connection(library).execute(
+    rows = schema.of(library).execute(
         "SELECT p.*, a.text AS answer, a.teacher, c.name AS collection FROM proposals p JOIN bank_answers a ON a.id = p.answer_id"
         " JOIN collections c ON c.id = a.collection_id WHERE ? IS NULL OR p.decision = ? ORDER BY p.agreeing DESC, p.id DESC LIMIT ?",
         (decision, decision, limit),
@@ -97,7 +97,7 @@ def confirm(library: Library, proposal_id: int, by: str) -> None:
     """
     if not by.strip():
         raise ValueError("a confirmation needs a name; say who confirms")
-    with transaction(_connection(library)) as connection:
+    with transaction(schema.of(library)) as connection:
         answer_id = _decide(library, proposal_id, "confirmed", by.strip())
         if not _is_current(library, answer_id):
             raise ValueError(f"proposal {proposal_id} rests on text that has changed since; reject it and ask the question again")
@@ -107,13 +107,13 @@ def confirm(library: Library, proposal_id: int, by: str) -> None:
 
 def reject(library: Library, proposal_id: int, by: str = "") -> None:
     """Put a proposal aside; the same answer to the same question is not proposed again."""
-    with transaction(_connection(library)) as connection:
+    with transaction(schema.of(library)) as connection:
         _stop_serving(connection, _decide(library, proposal_id, "rejected", by.strip()))
 
 
 def withdraw(library: Library, proposal_id: int, by: str = "") -> None:
     """Undo a decision: the proposal waits again and does not serve."""
-    with transaction(_connection(library)) as connection:
+    with transaction(schema.of(library)) as connection:
         _stop_serving(connection, _decide(library, proposal_id, "waiting", by.strip()))
 
 
@@ -253,8 +253,3 @@ def _collection_of(connection: sqlite3.Connection, answer_id: int) -> str:
 
 def _evidence(passage: Passage) -> str:
     return f"{' > '.join(passage.heading)}\n{passage.text}"
-
-
-def _connection(library: Library) -> sqlite3.Connection:
-    migrate(library.connection, "surrogates", schema.MIGRATIONS)
-    return library.connection

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kb import database, schema
 from kb.database import Migration
+
+if TYPE_CHECKING:
+    from kb.library import Library
 
 FIRST = Migration(
     1,
@@ -231,3 +235,9 @@ def connect(home: Path) -> sqlite3.Connection:
     database.migrate(connection, "kb", schema.MIGRATIONS)
     database.migrate(connection, "surrogates", MIGRATIONS)
     return connection
+
+
+def of(library: Library) -> sqlite3.Connection:
+    """The library's own connection, with the surrogates' tables up to date."""
+    database.migrate(library.connection, "surrogates", MIGRATIONS)
+    return library.connection

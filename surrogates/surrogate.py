@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from kb import database
 from surrogates import bank, freshness, gates, model, schema
 from surrogates.bank import BankAnswer, View
 from surrogates.confidence import Features
@@ -79,7 +78,7 @@ class Surrogate:
     """Instant answers over one library, in the thread that made it. Follows the bank, the library and the trained model by itself."""
 
     def __init__(self, library: Library) -> None:
-        database.migrate(library.connection, "surrogates", schema.MIGRATIONS)
+        schema.of(library)
         remember(library)
         self.library = library
         self.view = View()

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kb.database import migrate, transaction
+from kb.database import transaction
 from surrogates import audits, bank, freshness, judging, proposals, schema, structure, training, writing
 from surrogates.extract import extract
 from surrogates.filter import Tally, finds_its_passage, instructs_the_model, reason_to_drop, without_repeats
@@ -94,7 +94,7 @@ def teach(
     The most asked and most central passages come first. `complete` runs one request; `teacher` names its model. Raises what `complete`
     raises, a `TeacherFailed` only after `FAILURES_IN_A_ROW`; what was kept until then stays.
     """
-    migrate(library.connection, "surrogates", schema.MIGRATIONS)
+    schema.of(library)
     remember(library)
     bank.use_encoder(library)
     freshness.replay(library)
@@ -108,8 +108,7 @@ def teach(
 
 def status(library: Library) -> dict[str, Any]:
     """How far teaching is: passages, pairs by filter, answers by state, engine seconds, the trained model and its certificates."""
-    connection = library.connection
-    migrate(connection, "surrogates", schema.MIGRATIONS)
+    connection = schema.of(library)
     tally, engine_s, teachers = Tally(), 0.0, Counter[str]()
     for counts, seconds, teacher in connection.execute("SELECT counts, engine_s, teacher FROM taught_passages"):
         tally.add(Tally(**json.loads(counts)))
