@@ -88,7 +88,7 @@ def train_model(folder: Path, text: str, hidden: int, layers: int, minutes: floa
         eos_token_id=0,
         pad_token_id=0,
     )
-    model: Any = transformers.AutoModelForCausalLM.from_config(config)
+    model: Any = transformers.AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call,unused-ignore]
     reached = _train(model, tokens, minutes)
     model.half().save_pretrained(folder)
     return {"parameters": sum(p.numel() for p in model.parameters()), "training_tokens": tokens.size, **reached}

@@ -18,6 +18,7 @@ enum { MOST_READERS = 16, MOST_SLOTS = 64, FK_CORRUPT = -5 };
 
 typedef struct {
     stream_t *stream;
+    uint8_t *bounce;
     int number;
 } seat_t;
 
@@ -97,16 +98,14 @@ static void bring_piece(stream_t *s, uint8_t *bounce) {
 static void reader(void *context) {
     seat_t *seat = context;
     stream_t *s = seat->stream;
-    uint8_t *bounce = fk_aligned_memory(BOUNCE);
     lock_take(&s->lock);
-    if (!bounce) fail(s, FK_NO_MEMORY, 0, 0, 0);
     while (!s->closing) {
-        if (!bounce || seat->number >= s->active) signal_wait(&s->parked, &s->lock);
+        if (seat->number >= s->active) signal_wait(&s->parked, &s->lock);
         else if (s->failure || s->taking - s->given >= s->depth) signal_wait(&s->room, &s->lock);
-        else bring_piece(s, bounce);
+        else bring_piece(s, seat->bounce);
     }
     lock_give(&s->lock);
-    fk_aligned_free(bounce);
+    fk_aligned_free(seat->bounce);
 }
 
 FK_EXPORT void fk_stream_close(stream_t *s) {
@@ -133,9 +132,13 @@ FK_EXPORT stream_t *fk_stream_open(const run_t *runs, int64_t count, int64_t slo
     if (s->runs && s->slots) {
         memcpy(s->runs, runs, sizeof *runs * (size_t)count);
         for (; s->threads < MOST_READERS; s->threads++) {
-            s->seats[s->threads] = (seat_t){s, s->threads};
-            s->starts[s->threads] = (thread_start_t){reader, &s->seats[s->threads]};
-            if (thread_make(&s->handles[s->threads], &s->starts[s->threads])) break;
+            seat_t *seat = &s->seats[s->threads];
+            *seat = (seat_t){s, fk_aligned_memory(BOUNCE), s->threads};
+            s->starts[s->threads] = (thread_start_t){reader, seat};
+            if (!seat->bounce) break;
+            if (!thread_make(&s->handles[s->threads], &s->starts[s->threads])) continue;
+            fk_aligned_free(seat->bounce);
+            break;
         }
     }
     if (s->threads > 0) return s;
