@@ -58,7 +58,7 @@ def plans_of(pack: Path, mode: Mode) -> list[Plan]:
 
 
 def _rate(pack: Path, memory_bytes: int, options: argparse.Namespace) -> float:
-    sizes = ["--memory", str(memory_bytes), "--max-tokens", str(options.tokens), "--mode", options.mode]
+    sizes = ["--memory", str(memory_bytes), "--max-tokens", str(options.tokens), "--mode", options.mode, "--no-drafts"]
     done = run([sys.executable, "-m", "engine", "generate", "--model", str(pack), *sizes, "--prompt", _PROMPT, "--json"], None)
     if done.returncode != 0:
         raise SystemExit(f"the engine ended with {done.returncode}: {done.stderr.strip()[-500:]}")
