@@ -14,6 +14,7 @@ ABBREVIATIONS = frozenset(
 SENTENCE_END = re.compile(r"[.!?][\"'”’)\]]*(?=\s+[\"'“‘(\[]?[^\s\W_a-z]|\s*$|[A-Z][a-z])|[。!?]")  # noqa: RUF001
 ITEM = re.compile(r"^\s*(?:[-*•·▪–—►]|\(?(?:\d{1,2}|[a-zA-Z])[.)]|(?:step|schritt)\s+\d+\b[.:)]?)\s+", re.IGNORECASE)  # noqa: RUF001
 STEP = re.compile(r"^\s*(?:\(?\d{1,2}[.)]|step\s+\d+\b[.:)]?)\s+", re.IGNORECASE)
+_FIELD = re.compile(r"(?:^|; )[^:;]{1,60}: (?=\S)")
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Span:
 
 
 def spans(text: str) -> list[Span]:
-    """Cut a passage's text into sentences, never across lines; what stands between spans is white space."""
+    """Cut a passage's text into sentences, never across lines; a table's row stays whole. What stands between spans is white space."""
     found: list[Span] = []
     position = 0
     for line, content in enumerate(text.splitlines(keepends=True)):
@@ -40,6 +41,8 @@ def spans(text: str) -> list[Span]:
 
 
 def _sentences(line: str) -> list[tuple[int, int]]:
+    if is_row(line):
+        return [(_indent(line), len(line.rstrip()))]
     edges = [0, *(match.end() for match in SENTENCE_END.finditer(line) if _ends_sentence(line, match.start())), len(line)]
     pieces = [(start + _indent(line[start:end]), start + len(line[start:end].rstrip())) for start, end in pairwise(edges)]
     return [(start, end) for start, end in pieces if start < end]
@@ -62,5 +65,9 @@ def _indent(piece: str) -> int:
 
 
 def is_row(text: str) -> bool:
-    """Whether a unit is a table's row, as kb writes one: "label: value; label: value"."""
-    return len([field for field in text.split(";") if ":" in field]) >= 2
+    """Whether a unit is a table's row, as kb writes one: "label: value; label: value".
+
+    >>> is_row("Code v1.1: 9; Meaning: homing fails. Look at the switch."), is_row("Wait; note: do not open it.")
+    (True, False)
+    """
+    return len(_FIELD.findall(text)) >= 2

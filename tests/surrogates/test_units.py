@@ -44,3 +44,8 @@ def test_a_row_is_told_from_prose() -> None:
     assert is_row("Code: E-17; Meaning: Oil pressure low")
     assert not is_row("Stop the pump; it is hot.")
     assert not is_row("Torque: 42 Nm")
+
+
+def test_a_row_of_a_table_is_one_unit() -> None:
+    row = "Alarm code in v1.1+: 9; Meaning: Homing fail. Could not find the switch. Push it by hand."
+    assert [row[span.start : span.end] for span in spans(row)] == [row]
