@@ -26,6 +26,7 @@ sys.path.insert(0, str(ROOT))
 from kb.library import Library  # noqa: E402 - the project is not installed
 from surrogates import answerable, prompt  # noqa: E402
 from surrogates.answerable import Evidence  # noqa: E402
+from surrogates.procedures import complete  # noqa: E402
 from surrogates.quotes import Quote, compose, rank_units  # noqa: E402
 from surrogates.settings import default_pack  # noqa: E402
 from surrogates.verify import settle, tidy, verify  # noqa: E402
@@ -200,22 +201,23 @@ def _compare(library: Library, questions: Sequence[Asked], engine: Any) -> dict[
         passages = [hit.passage for hit in library.search(question.text, limit=5)]
         ranked = rank_units(question.text, passages, rarity, library.encoder)
         ordered = list(dict.fromkeys(quote.passage for quote in ranked))
-        quote = _said(compose(question.text, ranked[0]))
+        quotes = complete(question.text, ranked[0], compose(question.text, ranked[0]), library)
+        quote = _said(quotes)
         unguided = engine.generate(prompt.build(question.text, ordered, "", engine.count_tokens, engine.context_tokens))
         begun = prompt.opening(quote)
         generation = engine.generate(prompt.build(question.text, ordered, begun, engine.count_tokens, engine.context_tokens))
         written = begun + generation.text
         text = tidy(written, is_finished=generation.finish == "stop")
         verified = verify(text, question.text, ordered, rarity)
-        settled = settle(written, question.text, ranked, ordered[: prompt.PASSAGES], rarity, is_finished=generation.finish == "stop")
-        for way, said, quotes in (
+        settled = settle(written, question.text, quotes, ordered[: prompt.PASSAGES], rarity, is_finished=generation.finish == "stop")
+        for way, said, cited in (
             ("raw", unguided.text, [Quote(passage, 0, 0) for passage in ordered[:1]]),
             ("begun", written, ranked[:1]),
             ("verified", verified.text, list(verified.quotes)),
-            ("quote", quote, ranked[:1]),
+            ("quote", quote, quotes),
             ("shipped", settled.text, list(settled.quotes)),
         ):
-            sums.setdefault(way, Counter()).update(_score(said, quotes, question))
+            sums.setdefault(way, Counter()).update(_score(said, cited, question))
     return {way: {key: round(value / len(questions), 3) for key, value in total.items()} for way, total in sums.items()}
 
 

@@ -68,7 +68,7 @@ _UNITS |= {
 }
 _LOWER = {name.casefold(): name for name in reversed(list(_UNITS)) if len(name) > 1}
 
-_NUMBER = r"[-+−±]?\d{1,3}(?:,\d{3})+(?:\.\d+)?|[-+−±]?\d+(?:[.,]\d+)?"  # noqa: RUF001 - manuals print the minus sign
+_NUMBER = r"[-+−±]?\d{1,3}(?:,\d{3})+(?:\.\d+)?|[-+−±]?\d+(?:[.,]\d+)?|[-+−±]?\.\d+"  # noqa: RUF001 - manuals print the minus sign
 _UNIT = "|".join(sorted((re.escape(name) + (r"(?![^\W\d_])" if name[-1].isalnum() else "") for name in _UNITS), key=len, reverse=True))
 _WRITTEN = "|".join(sorted((re.escape(name) + r"s?(?![^\W\d_])" for name in _LOWER if len(name) > 2), key=len, reverse=True))
 _QUANTITY = re.compile(rf"(?<![\w.])(?P<number>{_NUMBER})(?!\d)(?:[  -]?(?P<unit>{_UNIT})|[  -]?(?P<written>(?i:{_WRITTEN})))?")

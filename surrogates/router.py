@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from surrogates import bank, corrections, prompt, settings, threshold
+from surrogates import bank, corrections, procedures, prompt, settings, threshold
 from surrogates.answer import Answer, Timings
 from surrogates.answerable import is_answerable
 from surrogates.gates import has_referents, is_one_question
@@ -157,7 +157,9 @@ def _written(question: str, hits: Sequence[Hit], resources: Resources, clock: _C
     rarity = resources.rarity()
     ranked = rank_units(question, _distinct(hits)[:READ], rarity, resources.library.encoder)
     passages = list(dict.fromkeys(quote.passage for quote in ranked))
-    begun = prompt.opening("\n".join(quote.text for quote in compose(question, ranked[0])))
+    composed = compose(question, ranked[0])
+    quotes = procedures.complete(question, ranked[0], composed, resources.library)
+    begun = prompt.opening("\n".join(quote.text for quote in composed))
     try:
         with resources.scheduler.for_question() as engine:
             request = prompt.build(question, passages, begun, engine.count_tokens, engine.context_tokens)
@@ -167,7 +169,7 @@ def _written(question: str, hits: Sequence[Hit], resources: Resources, clock: _C
         return _declined(f"The language model could not answer: {error}. The nearest passages are below.", hits, clock)
     clock.lap("engine")
     settled = settle(
-        begun + generation.text, question, ranked, passages[: prompt.PASSAGES], rarity, is_finished=generation.finish == "stop"
+        begun + generation.text, question, quotes, passages[: prompt.PASSAGES], rarity, is_finished=generation.finish == "stop"
     )
     answer = _shown(settled, hits, resources, clock, [STOPPED] * (generation.finish == "cancelled"))
     seconds = replace(answer.seconds, first_token=generation.first_token_seconds)

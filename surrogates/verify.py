@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from surrogates.gates import negation_agrees
 from surrogates.opposites import polarity_agrees
+from surrogates.procedures import has_steps
 from surrogates.quantities import facts, unsupported
-from surrogates.quotes import Quote, compose
+from surrogates.quotes import Quote
 from surrogates.units import is_row, spans
 from surrogates.wording import Rarity, content, words
 
@@ -23,6 +24,12 @@ SAYS_AS_MUCH = 0.8  # least share of the quote's content words; below it the def
 LOOSE_WORDS = 40  # a written answer may be longer than the quote up to here
 ECHO = re.compile(r"^(?:answer|the answer is|excerpt \d+[^:\n]*|question|a|q)\s*:\s*", re.IGNORECASE)
 PROMPT_PARTS = re.compile(r"\n\s*(?:question|excerpt \d+|passage \d+)\b.*", re.IGNORECASE | re.DOTALL)
+MARKS = ".,;:!?()[]{}<>\"'`*“”‘’«»"  # around a word  # noqa: RUF001
+COUNTS = frozenset(
+    """two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty
+    thirty forty fifty sixty seventy eighty ninety hundred thousand million billion half quarter third twice double triple dozen
+    """.split()  # noqa: SIM905 - a list of words reads better as words
+)
 QUOTED = "Quoted from the document."
 
 
@@ -77,31 +84,36 @@ def verify(written: str, question: str, passages: Sequence[Passage], rarity: Rar
 
 
 def settle(
-    written: str, question: str, ranked: Sequence[Quote], passages: Sequence[Passage], rarity: Rarity, *, is_finished: bool = True
+    written: str, question: str, quotes: Sequence[Quote], passages: Sequence[Passage], rarity: Rarity, *, is_finished: bool = True
 ) -> Verified:
-    """The text to show: what was written if all of it holds and it says what the best quote says, else that quote.
+    """The text to show: what was written if all of it holds and it says what `quotes` say, else those.
 
-    `ranked` are the units that could answer, best first (`rank_units`); `passages` are those that the writer saw.
+    `quotes` are the composed answer (`compose`, `procedures.complete`); `passages` are those that the writer saw. Steps are always
+    quoted: one that is left out or stands in another place is not told from words.
     """
-    quotes = compose(question, ranked[0]) if ranked else []
+    said = "\n".join(quote.text for quote in quotes)
+    quoted = Verified(said, tuple(quotes), 1)
+    if has_steps(quotes):
+        return quoted
     verified = verify(tidy(written, is_finished=is_finished), question, passages, rarity)
     stands = bool(verified.text) and verified.replaced == verified.dropped == 0
-    said = "\n".join(quote.text for quote in quotes)
     is_tight = len(verified.text.split()) <= max(LOOSE_WORDS, len(said.split()))
     if stands and is_tight and rarity.share(content(said), content(verified.text)) >= SAYS_AS_MUCH:
         return verified
-    return Verified(said, tuple(quotes), max(verified.replaced, 1), verified.dropped)
+    return replace(quoted, replaced=max(verified.replaced, 1), dropped=verified.dropped)
 
 
 def is_supported(sentence: str, question: str, source: Quote, rarity: Rarity) -> bool:
     """Whether the place that a sentence comes from says the same.
 
-    Its numbers, units and codes stand in the passage or the question, and next to one another as they do there; the fields of a row are
-    the row's; it denies what the unit denies and takes the same side (on, off); and nearly all its content words are in the unit, its
-    neighbours, the headings or the question: words from all over the passage, put together anew, say something that the passage does not.
+    Its numbers, units and codes stand in the passage or the question, spelled alike and next to one another as they do there; the fields
+    of a row are the row's; it denies what the unit denies and takes the same side (on, off); and nearly all its content words are in the
+    unit, its neighbours, the headings or the question: words from all over the passage, put together anew, say something that the passage
+    does not.
     """
     passage = source.passage
-    if unsupported(sentence, "\n".join([*passage.heading, passage.text, question])):
+    known = "\n".join([*passage.heading, passage.text, question])
+    if unsupported(sentence, known) or not exact(sentence) <= exact(known):
         return False
     if not _keeps_facts_together(sentence, question, source):
         return False
@@ -111,6 +123,24 @@ def is_supported(sentence: str, question: str, source: Quote, rarity: Rarity) ->
         return False
     near = "\n".join([*passage.heading, _neighbourhood(source), question])
     return rarity.share(content(sentence), content(near)) >= SUPPORT_AT_LEAST
+
+
+def exact(text: str) -> frozenset[str]:
+    """What must be copied to the letter, whether or not it can be read as a quantity or a code.
+
+    >>> sorted(exact("Set P_MAX to 42 bar, then wait twice."))
+    ['42', '42 bar', 'p_max', 'twice']
+    """
+    found: set[str] = set()
+    pieces = text.split()
+    for piece, following in zip(pieces, [*pieces[1:], ""], strict=True):
+        word = piece.strip(MARKS)
+        is_number = any(character.isdigit() for character in word)
+        if is_number or (len(word) > 1 and word.isupper()) or word.casefold() in COUNTS:
+            found.add(word.casefold())
+        if is_number and piece.endswith(word) and not any(character.isalpha() for character in word):
+            found.add(f"{word} {following.strip(MARKS)}".casefold().strip())
+    return frozenset(found)
 
 
 def _fields(text: str) -> frozenset[str]:

@@ -8,6 +8,7 @@ from surrogates.quantities import signature, unsupported
     [
         ("2.5 mm", "0.0025 m"),
         ("2,5mm", "2.5 mm"),
+        ("(.025mm)", "0.025 mm"),
         ("200 bar", "20 MPa"),
         ("24V supply", "24 volts supply"),
         ("80 °C", "176 °F"),

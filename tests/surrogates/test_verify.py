@@ -41,6 +41,9 @@ def test_a_sentence_of_the_passage_stays_and_is_quoted() -> None:
         "The relief valve is set to 240 bar at the factory.",
         "The relief valve is set to 210 psi at the factory.",
         "Code F-240 reports a clogged return filter.",
+        "The relief valve is set to 210 BAR at the FACTORY.",
+        "The relief valve is set to 0.210 kbar at the factory.",
+        "Tighten the two flange bolts to 85 Nm in a cross pattern.",
         "Replace the return filter every 5000 hours.",
         "Do not tighten the flange bolts to 85 Nm in a cross pattern.",
         "Tighten the flange bolts to 85 Nm when code F-204 reports.",
@@ -118,7 +121,7 @@ def test_nothing_written_is_nothing() -> None:
     assert tidy(" \n ") == ""
 
 
-RANKED = [Quote(passage(PUMP), span.start, span.end) for span in spans(PUMP)]
+QUOTES = [Quote(passage(PUMP), span.start, span.end) for span in spans(PUMP)][:1]
 SET_TO = "The relief valve is set to 210 bar at the factory."
 
 
@@ -132,14 +135,20 @@ SET_TO = "The relief valve is set to 210 bar at the factory."
     ],
 )
 def test_a_text_that_is_wrong_or_says_something_else_gives_way_to_the_quote(written: str) -> None:
-    settled = settle(written, QUESTION, RANKED, [passage(PUMP)], RARITY)
+    settled = settle(written, QUESTION, QUOTES, [passage(PUMP)], RARITY)
     assert settled.text == SET_TO
     assert settled.replaced
 
 
 def test_a_text_that_holds_and_says_what_the_quote_says_is_shown_as_written() -> None:
     written = "At the factory, the relief valve is set to 210 bar. Replace the return filter every 500 hours."
-    assert settle(written, QUESTION, RANKED, [passage(PUMP)], RARITY).text == written
+    assert settle(written, QUESTION, QUOTES, [passage(PUMP)], RARITY).text == written
+
+
+def test_steps_are_quoted_even_where_what_was_written_holds() -> None:
+    steps = "1. Stop the pump.\n2. Drain the tank.\n3. Unscrew the strainer."
+    quotes = [Quote(passage(steps), 0, len(steps))]
+    assert settle(steps.replace("2. Drain the tank.\n", ""), "How is it done?", quotes, [passage(steps)], RARITY).text == steps
 
 
 def test_without_passages_nothing_is_settled() -> None:
