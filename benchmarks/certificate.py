@@ -118,7 +118,8 @@ def ask_and_judge(library: Library, population: Population, now: str, chance: ra
     library.connection.execute(
         "INSERT INTO candidates VALUES (?, ?, ?, ?, '', ?, '[]')", (question_id, now, confidence, f"answer {question_id}", passage)
     )
-    judging.judge(library, question_id, "wrong" if is_wrong else "right")
+    shown = sampling.mark(f"answer {question_id}", "[]")
+    judging.judge(library, question_id, "wrong" if is_wrong else "right", shown=shown)
 
 
 def is_true(library: Library, population: Population, now: str) -> bool:

@@ -28,9 +28,13 @@ _VERDICT = """SELECT verdict FROM judgements j WHERE j.question_id = k.question_
 _JUDGED_BEFORE = "EXISTS (SELECT 1 FROM judgements j WHERE j.question_id = q.id AND j.provenance = 'human')"
 
 
+class AnswerReplaced(ValueError):
+    """The answer that was shown is not the question's any more: a verdict on it would go to one that nobody has seen."""
+
+
 @dataclass(frozen=True)
 class Question:
-    """A question with the instant answer to judge. `origin` is "asked" or "entered"."""
+    """A question with the instant answer to judge. `origin` is "asked" or "entered"; `shown` names the answer with its citations."""
 
     id: int
     text: str
@@ -40,6 +44,7 @@ class Question:
     matched_question: str
     confidence: float
     citations: tuple[Citation, ...]
+    shown: str
 
 
 @dataclass(frozen=True)
@@ -96,13 +101,19 @@ def next_question(library: Library) -> Question | None:
     )
     if row is None:
         return None
-    return Question(**{**dict(row), "citations": tuple(Citation.from_json(value) for value in json.loads(row["citations"]))})
+    citations = tuple(Citation.from_json(value) for value in json.loads(row["citations"]))
+    return Question(**{**dict(row), "citations": citations}, shown=sampling.mark(row["answer"], row["citations"]))
 
 
-def judge(library: Library, question_id: int, verdict: Verdict, note: str = "", by: str = "") -> None:
+def judge(library: Library, question_id: int, verdict: Verdict, note: str = "", by: str = "", *, shown: str) -> None:
     """Keep a person's verdict on the answer that `next_question` showed, and test every level for which that makes enough labels.
 
-    "unclear" counts as wrong. Raises KeyError when there is no such question or it has no answer to judge, ValueError for another verdict.
+    `shown` is that of the `Question`. "unclear" counts as wrong.
+
+    Raises:
+        KeyError: there is no such question, or it has no answer to judge.
+        AnswerReplaced: its answer is another one than was shown.
+        ValueError: there is no such verdict.
     """
     if verdict not in ("right", "wrong", "unclear"):
         raise ValueError(f'the verdict is {verdict!r}, expected "right", "wrong" or "unclear"')
@@ -113,6 +124,10 @@ def judge(library: Library, question_id: int, verdict: Verdict, note: str = "", 
         ).fetchone()
         if row is None:
             raise KeyError(f"there is no question {question_id} with an answer to judge")
+        if shown != sampling.mark(row["answer"], row["citations"]):
+            raise AnswerReplaced(
+                f"question {question_id} has another answer by now than the one that was shown; look at it and judge again"
+            )
         connection.execute(
             "INSERT INTO judgements(question_id, answer, citations, verdict, provenance, judged_by, note)"
             " VALUES (?, ?, ?, ?, 'human', ?, ?)",

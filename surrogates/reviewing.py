@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from kb.database import set_setting, setting
 from surrogates import audits, corrections, judging, proposals, sampling, schema, settings
 from surrogates.remote import RemoteTeacher
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from kb.library import Library
 
 Run = Callable[[argparse.Namespace], Any]
+SHOWN_KEY = "surrogates.reviewing.shown"
+"""Question and answer that `judge` showed last: the next verdict on that question is on that answer."""
 
 
 class AddCommand(Protocol):
@@ -31,6 +34,7 @@ def add_commands(command: AddCommand) -> None:
     judge.add_argument("id", type=int, nargs="?")
     judge.add_argument("verdict", choices=("right", "wrong", "unclear"), nargs="?")
     judge.add_argument("--note", default="")
+    judge.add_argument("--shown", help="`shown` of the answer that is judged; the one that was shown last when left out")
     judge.add_argument("--enter", metavar="QUESTION", help="add a question of your own to those that are judged")
     judge.add_argument(
         "--renew", action="store_true", help="test again what a change of bank or model voided, at half of what is left of delta"
@@ -61,15 +65,21 @@ def _judge(chosen: argparse.Namespace) -> Any:
         elif chosen.id is not None:
             if chosen.verdict is None:
                 raise ValueError(f"say what you think of question {chosen.id}, as in: judge {chosen.id} right")
-            judging.judge(library, chosen.id, chosen.verdict, chosen.note, _signature(chosen))
+            judging.judge(library, chosen.id, chosen.verdict, chosen.note, _signature(chosen), shown=_shown(library, chosen))
         _prepare(library)
         held = judging.renew(library) if chosen.renew else judging.certificates(library)
         offered = judging.next_question(library)
+        set_setting(library.connection, SHOWN_KEY, {} if offered is None else {str(offered.id): offered.shown})
         return {
             "certificates": [{**certificate.to_json(), "sentence": certificate.sentence()} for certificate in held],
             "progress": asdict(judging.progress(library)),
             "next": None if offered is None else asdict(offered),
         }
+
+
+def _shown(library: Library, chosen: argparse.Namespace) -> str:
+    """What names the answer that is judged, "" for a question that was not shown."""
+    return str(chosen.shown or setting(library.connection, SHOWN_KEY, {}).get(str(chosen.id), ""))
 
 
 def _prepare(library: Library) -> None:

@@ -86,6 +86,11 @@ def prepare(surrogate: Surrogate, limit: int | None = None, should_stop: Callabl
     return len(rows)
 
 
+def mark(answer: str, citations: str) -> str:
+    """Names what a person is shown of a candidate, so that a verdict goes to that and to nothing that took its place; columns as stored."""
+    return hashlib.sha256(json.dumps([answer, citations]).encode()).hexdigest()[:16]
+
+
 def waiting(connection: sqlite3.Connection, now: str) -> int:
     """How many questions wait for the candidate of the bank and model that `now` names."""
     return int(connection.execute(f"SELECT count(*) FROM ({_WAITING})", (now, now, READY)).fetchone()[0])

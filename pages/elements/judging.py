@@ -92,14 +92,17 @@ def _draw_question(home: Path, question: Question, by: str) -> None:
                     type="primary" if verdict == "right" else "secondary",
                     shortcut=letter,
                     on_click=_judge,
-                    args=(home, question.id, verdict, note, by),
+                    args=(home, question, verdict, note, by),
                 )
     st.caption(HOW)
 
 
-def _judge(home: Path, question_id: int, verdict: Verdict, note: str, by: str) -> None:
-    with frame.library(home) as library:
-        judging.judge(library, question_id, verdict, note.strip(), by)
+def _judge(home: Path, question: Question, verdict: Verdict, note: str, by: str) -> None:
+    try:
+        with frame.library(home) as library:
+            judging.judge(library, question.id, verdict, note.strip(), by, shown=question.shown)
+    except judging.AnswerReplaced:
+        st.toast("The answer changed while it was shown; here is the new one.", icon=":material/history:")
 
 
 def _draw_none(home: Path, progress: Progress) -> None:

@@ -84,7 +84,7 @@ def test_what_a_person_judged_is_not_audited_by_rule(taught: Library) -> None:
     taught.connection.execute(
         "INSERT INTO candidates VALUES (?, ?, 0.9, ?, '', NULL, '[]')", (question_id, sampling.fingerprint(taught), answer)
     )
-    judging.judge(taught, question_id, "wrong", by="Anna")
+    judging.judge(taught, question_id, "wrong", by="Anna", shown=sampling.mark(answer, "[]"))
     assert audited(taught) == [("failed", "judged wrong by Anna")]
 
 

@@ -44,10 +44,16 @@ def put(library: Library, questions: int, confidence: float = 0.95, first_passag
     return ids
 
 
+def judge(library: Library, id_: int, verdict: judging.Verdict) -> None:
+    """As somebody who was shown what stands there now."""
+    row = library.connection.execute("SELECT answer, citations FROM candidates WHERE question_id = ?", (id_,)).fetchone()
+    judging.judge(library, id_, verdict, shown=sampling.mark(*row))
+
+
 def judge_all(library: Library, ids: list[int], verdict: Callable[[int], judging.Verdict] = lambda id_: "right") -> None:
     with transaction(library.connection):
         for id_ in ids:
-            judging.judge(library, id_, verdict(id_))
+            judge(library, id_, verdict(id_))
 
 
 def test_a_question_is_taken_down_once_however_often_its_job_runs(taught: Library) -> None:
@@ -64,7 +70,7 @@ def test_an_asked_question_is_offered_with_the_answer_that_would_be_given(taught
     assert offered is not None
     assert "200 bar" in offered.answer
     assert offered.citations[0].document == "press.md"
-    judging.judge(taught, offered.id, "right", "checked on the plate", "Anna")
+    judging.judge(taught, offered.id, "right", "checked on the plate", "Anna", shown=offered.shown)
     assert judging.next_question(taught) is None
     row = taught.connection.execute("SELECT verdict, provenance, judged_by, note, citations FROM judgements").fetchone()
     assert tuple(row)[:4] == ("right", "human", "Anna", "checked on the plate")
@@ -159,9 +165,32 @@ def test_a_question_that_a_person_put_into_the_bank_tests_nothing_any_more(taugh
 
 def test_only_what_waits_can_be_judged(taught: Library) -> None:
     with pytest.raises(KeyError, match="no question 99"):
-        judging.judge(taught, 99, "right")
+        judging.judge(taught, 99, "right", shown="")
     with pytest.raises(ValueError, match="perhaps"):
-        judging.judge(taught, put(taught, 1)[0], "perhaps")  # type: ignore[arg-type]
+        judge(taught, put(taught, 1)[0], "perhaps")  # type: ignore[arg-type]
+
+
+def test_a_verdict_goes_to_the_answer_that_was_shown_and_to_no_other(taught: Library) -> None:
+    (id_,) = put(taught, 1)
+    offered = judging.next_question(taught)
+    assert offered is not None
+    taught.connection.execute("UPDATE candidates SET answer = 'Something else.' WHERE question_id = ?", (id_,))
+    with pytest.raises(judging.AnswerReplaced, match="another answer by now"):
+        judging.judge(taught, id_, "right", shown=offered.shown)
+    assert judging.progress(taught).judged == 0
+    again = judging.next_question(taught)
+    assert again is not None
+    judging.judge(taught, id_, "wrong", shown=again.shown)
+    assert taught.connection.execute("SELECT answer FROM judgements").fetchone()[0] == "Something else."
+
+
+def test_a_candidate_found_again_for_another_bank_is_still_the_one_that_was_shown(taught: Library) -> None:
+    (id_,) = put(taught, 1)
+    offered = judging.next_question(taught)
+    assert offered is not None
+    taught.connection.execute("UPDATE candidates SET fingerprint = 'another'")
+    judging.judge(taught, id_, "right", shown=offered.shown)
+    assert judging.progress(taught).judged == 1
 
 
 def test_a_program_with_other_gates_is_another_fingerprint(taught: Library, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,7 +208,7 @@ def test_judging_on_and_on_certifies_a_false_level_in_few_of_many_runs(taught: L
         ids = put(taught, 90)
         certified = False
         for id_ in ids:
-            judging.judge(taught, id_, "wrong" if chance.random() < 0.22 else "right")
+            judge(taught, id_, "wrong" if chance.random() < 0.22 else "right")
         certified = bool(taught.connection.execute("SELECT count(*) FROM certifications WHERE accept_at IS NOT NULL").fetchone()[0])
         breaches += certified
     assert breaches <= 9

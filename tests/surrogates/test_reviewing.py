@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from surrogates import schema
+from kb.library import Library
+from surrogates import sampling, schema
 from surrogates.__main__ import main
 
 
@@ -32,6 +33,23 @@ def test_judging_an_empty_library_says_how_far_it_is(home: Path, capsys: pytest.
 def test_a_verdict_needs_a_question_that_is_there(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "no question 7" in refused(capsys, home, "judge", "7", "right")
     assert "judge 7 right" in refused(capsys, home, "judge", "7")
+
+
+def test_a_verdict_given_by_command_is_on_the_answer_that_was_shown_last(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(capsys, home, "judge")
+    with closing(schema.connect(home)) as connection:
+        for id_ in (1, 2):
+            connection.execute("INSERT INTO sampled_questions(text, origin, place) VALUES ('What is it?', 'entered', 0.5)")
+            connection.execute("INSERT INTO candidates VALUES (?, 'now', 0.9, 'A pump.', '', 1, '[]')", (id_,))
+    with Library(home) as library:
+        library.connection.execute("UPDATE candidates SET fingerprint = ?", (sampling.fingerprint(library),))
+    shown = run(capsys, home, "judge")["next"]
+    other = 3 - shown["id"]
+    assert f"question {other} has another answer" in refused(capsys, home, "judge", str(other), "right")
+    assert run(capsys, home, "judge", str(shown["id"]), "right", "--by", "Anna")["progress"]["judged"] == 1
+    with closing(schema.connect(home)) as connection:
+        connection.execute("UPDATE candidates SET answer = 'A press.'")
+    assert "has another answer by now" in refused(capsys, home, "judge", str(other), "right")
 
 
 def test_a_correction_is_added_withdrawn_and_restored(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
