@@ -209,7 +209,9 @@ def _compare(library: Library, questions: Sequence[Asked], engine: Any) -> dict[
         written = begun + generation.text
         text = tidy(written, is_finished=generation.finish == "stop")
         verified = verify(text, question.text, ordered, rarity)
-        settled = settle(written, question.text, quotes, ordered[: prompt.PASSAGES], rarity, is_finished=generation.finish == "stop")
+        settled = settle(
+            written, question.text, quotes, ordered[: prompt.SHIPPED.passages], rarity, is_finished=generation.finish == "stop"
+        )
         for way, said, cited in (
             ("raw", unguided.text, [Quote(passage, 0, 0) for passage in ordered[:1]]),
             ("begun", written, ranked[:1]),

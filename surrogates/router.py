@@ -169,7 +169,7 @@ def _written(question: str, hits: Sequence[Hit], resources: Resources, clock: _C
         return _declined(f"The language model could not answer: {error}. The nearest passages are below.", hits, clock)
     clock.lap("engine")
     settled = settle(
-        begun + generation.text, question, quotes, passages[: prompt.PASSAGES], rarity, is_finished=generation.finish == "stop"
+        begun + generation.text, question, quotes, passages[: prompt.SHIPPED.passages], rarity, is_finished=generation.finish == "stop"
     )
     answer = _shown(settled, hits, resources, clock, [STOPPED] * (generation.finish == "cancelled"))
     seconds = replace(answer.seconds, first_token=generation.first_token_seconds)

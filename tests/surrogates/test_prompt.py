@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kb.records import Passage
-from surrogates.prompt import build, opening
+from surrogates.prompt import Form, build, opening
 
 
 def words(text: str) -> int:
@@ -30,3 +30,15 @@ def test_passages_are_the_users_data_and_never_part_of_the_instruction() -> None
 def test_an_answer_begins_with_the_first_words_of_its_quote() -> None:
     assert opening("1. Stop the pump and\nrelease the pressure.") == "1. Stop the pump and"
     assert opening("") == ""
+
+
+def test_a_form_says_how_many_passages_are_shown_and_in_which_order() -> None:
+    shown = build("How?", [passage("The best."), passage("The second.")], "", words, 1000, form=Form(passages=2, best_last=True))
+    assert shown.segments[1].text.index("The second.") < shown.segments[1].text.index("The best.")
+    assert "The second." not in build("How?", [passage("The best."), passage("The second.")], "", words, 1000).segments[1].text
+
+
+def test_without_chat_messages_all_is_one_plain_text_that_ends_with_the_answers_beginning() -> None:
+    request = build("How?", [passage("Stop it.")], "Stop", words, 1000, form=Form(chat=False))
+    assert [segment.role for segment in request.segments] == [None]
+    assert request.segments[0].text.endswith("Question: How?\nAnswer: Stop")
