@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from surrogates import bank, corrections, procedures, prompt, settings, threshold
+from surrogates import bank, corrections, parts, procedures, prompt, settings, threshold
 from surrogates.answer import Answer, Timings
 from surrogates.answerable import is_answerable
 from surrogates.gates import has_referents, is_one_question
@@ -55,6 +55,11 @@ class _Watch:
     on_stage: Callable[[str], None] | None
     on_text: Callable[[str], None] | None
     should_stop: Callable[[], bool] | None
+
+    def after(self, answers: Sequence[Answer]) -> _Watch:
+        """For the next part: its text comes behind the answers to the parts before."""
+        on_text, before = self.on_text, "".join(f"{answer.text}\n\n" for answer in answers if answer.route != "declined")
+        return self if on_text is None else replace(self, on_text=lambda text: on_text(before + text))
 
 
 class _Clock:
@@ -120,16 +125,30 @@ def _answered(
             return _instant(prediction, resources.library, clock)
         if route == "surrogate":
             return _declined(NO_INSTANT, hits, clock)
-    if not is_answerable(full, hits, resources.rarity()):
+    asked = parts.split(full)
+    if len(asked) == 1:
+        return _read(full, hits, resources, clock, watch)
+    answers: list[Answer] = []
+    for part in asked:
+        if not answers or STOPPED not in answers[-1].notes:
+            found = resources.library.search(part, collection, limit=HITS)
+            answers.append(_read(part, found, resources, clock, watch.after(answers)))
+    return parts.join(asked, answers)
+
+
+def _read(question: str, hits: Sequence[Hit], resources: Resources, clock: _Clock, watch: _Watch) -> Answer:
+    """The answer that is written from the passages found, or the refusal to write one."""
+    if not is_answerable(question, hits, resources.rarity()):
         return _declined(NOT_FOUND, hits, clock)
     if watch.on_stage is not None:
         watch.on_stage("reading the passages")
-    return _written(full, hits, resources, clock, watch)
+    return _written(question, hits, resources, clock, watch)
 
 
 def _caveats(asked: str, *, is_alone: bool) -> list[str]:
     """What the reader of a written answer must know about the question; instant answers are not given to such."""
-    return [SEVERAL] * (not is_one_question(asked)) + [UNNAMED] * (is_alone and not has_referents(asked))
+    is_in_part = not is_one_question(asked) and len(parts.split(asked)) == 1
+    return [SEVERAL] * is_in_part + [UNNAMED] * (is_alone and not has_referents(asked))
 
 
 def _is_sure(prediction: Prediction, resources: Resources) -> bool:

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from kb.library import Library
-from kb.records import Passage
 from surrogates.procedures import complete, has_steps
 from surrogates.quotes import Quote, compose
 from surrogates.units import spans
+from tests.surrogates.sections import Section
 
 ASKED = "How do I replace the strainer?"
 FILLER = "Look at the drawing of the pump in the annex while you do this and keep the parts in the order in which they come off."
@@ -20,19 +20,6 @@ STEPS = [f"{number}. {step} {FILLER}" for number, step in enumerate(
 MANUAL = "\n".join(
     ["# Pump", "", "## Replacing the strainer", "", "Proceed as follows:", "", *STEPS, "", "## Storing the pump", "", *STEPS[4:7]]
 )
-
-
-class Section:
-    """The passages of one section in place of a library: what `complete` reads of one."""
-
-    def __init__(self, *texts: str) -> None:
-        self.passages = [
-            Passage(id_, 1, "pump.md", 1, 1, "General", "list", ("Pump",), text, None, None, (), 0, len(text), "")
-            for id_, text in enumerate(texts, start=1)
-        ]
-
-    def context(self, passage_id: int, around: int = 2) -> list[Passage]:
-        return self.passages[max(passage_id - 1 - around, 0) : passage_id + around]
 
 
 def answered(section: Section, part: str, question: str = ASKED) -> str:

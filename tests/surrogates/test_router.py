@@ -118,17 +118,31 @@ def test_a_follow_up_is_understood_with_the_question_before_it(resources: Resour
     assert "Clean the oil cooler" in given.text
 
 
-@pytest.mark.parametrize(
-    ("question", "note"),
-    [
-        ("What is the relief valve of the pump set to and what does alarm P-12 mean?", router.SEVERAL),
-        ("How do I tighten it to 35 Nm?", router.UNNAMED),
-    ],
-)
-def test_a_question_that_asks_twice_or_names_nothing_is_answered_with_a_note(resources: Resources, question: str, note: str) -> None:
-    given = answer(question, resources)
+def test_a_question_that_asks_for_two_things_is_answered_in_both_with_the_places_of_both(resources: Resources) -> None:
+    seen: list[str] = []
+    given = answer("What is the relief valve of the pump set to and what does alarm P-12 mean?", resources, on_text=seen.append)
     assert given.route == "engine"
-    assert note in given.notes
+    assert "210 bar" in given.text
+    assert "Oil too hot" in given.text
+    assert [citation.heading[-1] for citation in given.citations] == ["Setting the relief valve", "Alarms"]
+    assert "210 bar" in seen[-1]
+    assert router.SEVERAL not in given.notes
+
+
+def test_a_part_that_the_documents_do_not_answer_is_named(resources: Resources) -> None:
+    given = answer("How do I replace the suction strainer? And who won the football world cup in 1998?", resources)
+    assert "35 Nm" in given.text
+    assert any("football" in note for note in given.notes)
+
+
+def test_parts_of_which_none_is_answered_are_declined(resources: Resources) -> None:
+    assert answer("Who won the football world cup in 1998 and what is the capital of Peru?", resources).route == "declined"
+
+
+def test_a_question_that_names_nothing_is_answered_with_a_note(resources: Resources) -> None:
+    given = answer("How do I tighten it to 35 Nm?", resources)
+    assert given.route == "engine"
+    assert router.UNNAMED in given.notes
 
 
 def test_a_correction_comes_before_the_instant_and_the_written_answer(resources: Resources) -> None:
