@@ -213,7 +213,12 @@ def load(folder: Path) -> Manifest:
         raise CorruptPack(f"the pack {folder.name} has layout {layout}, this program knows {LAYOUT_VERSION}; install the newer version")
     if value.pop("crc32", None) != _checksum(value):
         raise CorruptPack(f"the manifest of the pack {folder.name} was altered; pack the model again")
-    manifest = _manifest(value)
+    try:
+        manifest = _manifest(value)
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise CorruptPack(
+            f"the manifest of the pack {folder.name} is not one of layout {layout} ({error}); pack the model again"
+        ) from error
     for name, size in manifest.file_bytes.items():
         found = (folder / name).stat().st_size if (folder / name).is_file() else 0
         if found != size:

@@ -200,6 +200,11 @@ def test_an_altered_a_missing_and_a_newer_manifest_are_refused(packed: Callable[
     alter_manifest(pack, layout=99)
     with pytest.raises(CorruptPack, match="layout 99"):
         manifest.load(pack)
+    value = json.loads((packed("llama") / manifest.MANIFEST).read_text("utf-8")) | {"colour": "blue"}
+    value.pop("crc32")
+    alter_manifest(pack, **value, crc32=manifest._checksum(value))
+    with pytest.raises(CorruptPack, match=r"not one of layout 2 .*colour"):
+        manifest.load(pack)
     (pack / manifest.MANIFEST).unlink()
     with pytest.raises(CorruptPack, match="missing"):
         manifest.load(pack)
