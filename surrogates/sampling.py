@@ -61,11 +61,15 @@ def fingerprint(library: Library) -> str:
     return hashlib.sha256(json.dumps([*row, library.encoder.name, trained.fingerprint, _program()]).encode()).hexdigest()[:16]
 
 
+def hash_of(folder: Path) -> str:
+    """Hash of the code in `folder` that decides what is answered at once; the same whichever line endings it was checked out with."""
+    return hashlib.sha256(b"".join((folder / name).read_bytes().replace(b"\r\n", b"\n") for name in DECIDING)).hexdigest()
+
+
 @lru_cache(maxsize=1)
 def _program() -> str:
-    """Hash of the code that decides what is answered at once: with a newer program's gates a certificate stands on something else."""
-    here = Path(__file__).resolve().parent
-    return hashlib.sha256(b"".join((here / name).read_bytes() for name in DECIDING)).hexdigest()
+    """With a newer program's gates a certificate stands on something else."""
+    return hash_of(Path(__file__).resolve().parent)
 
 
 def prepare(surrogate: Surrogate, limit: int | None = None, should_stop: Callable[[], bool] | None = None) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -198,6 +199,17 @@ def test_a_program_with_other_gates_is_another_fingerprint(taught: Library, monk
     assert sampling.fingerprint(taught) == before
     monkeypatch.setattr(sampling, "_program", lambda: "newer")
     assert sampling.fingerprint(taught) != before
+
+
+def test_line_endings_make_no_other_program(tmp_path: Path) -> None:
+    for ending in ("\n", "\r\n"):
+        folder = tmp_path / f"{len(ending)}"
+        folder.mkdir()
+        for name in sampling.DECIDING:
+            (folder / name).write_text("one\ntwo\n", encoding="utf-8", newline=ending)
+    assert sampling.hash_of(tmp_path / "1") == sampling.hash_of(tmp_path / "2")
+    (tmp_path / "2" / "gates.py").write_text("one\n", encoding="utf-8")
+    assert sampling.hash_of(tmp_path / "1") != sampling.hash_of(tmp_path / "2")
 
 
 @pytest.mark.slow
