@@ -160,16 +160,18 @@ def _evaluate(runner: Runner, job: jobs.Job, should_stop: ShouldStop) -> Outcome
     path = Path(job.payload["path"])
     try:
         lines = evaluate.read(path, job.payload.get("name"))
-    except evaluate.BadQuestions:
+        result = evaluate.measure(
+            lines,
+            runner.resources,
+            runner.collection(job),
+            on_progress=lambda share: runner.report(job, f"asking {len(lines)} questions", share),
+            should_stop=should_stop,
+        )
+    except jobs.JobLost:  # whoever has the job now needs the file
+        raise
+    except Exception:
         _discard(job, path)
         raise
-    result = evaluate.measure(
-        lines,
-        runner.resources,
-        runner.collection(job),
-        on_progress=lambda share: runner.report(job, f"asking {len(lines)} questions", share),
-        should_stop=should_stop,
-    )
     if not runner.is_stopping():
         _discard(job, path)
     return Outcome(result, stopped=should_stop())
