@@ -81,7 +81,9 @@ def correct(library: Library, question: str, text: str, by: str, collection: str
 
 
 def withdraw(library: Library, correction_id: int, by: str) -> None:
-    """Take a correction back; `restore` undoes it."""
+    """Take a correction back, signed by `by`; `restore` undoes it. Raises ValueError when nobody signs, KeyError without the correction."""
+    if not by.strip():
+        raise ValueError("withdrawing a correction needs a name; say who takes it back")
     _update(library, correction_id, "withdrawn_by = ?, withdrawn_at = datetime('now')", by.strip())
 
 

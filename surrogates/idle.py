@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -14,7 +16,13 @@ from surrogates.question import with_topic
 if TYPE_CHECKING:
     from surrogates.router import Resources
 
+log = logging.getLogger(__name__)
+
 CANDIDATES_AT_ONCE = 4
+REASON_CHARACTERS = 100
+TRIES = 3
+"""Times that taking in an answer may fail before it is left out, with the reason counted."""
+FAILED_KEY = "surrogates.idle.failed"
 ANSWERED_KEY = "surrogates.idle.answered"
 RECHECKED_KEY = "surrogates.idle.rechecked"
 
@@ -43,7 +51,10 @@ def recheck(resources: Resources, should_stop: Callable[[], bool]) -> bool:
 
 
 def learn_back(resources: Resources) -> bool:
-    """Take in the oldest answer not seen yet: a written one may become a proposal, an instant one is remembered for the audit."""
+    """Take in the oldest answer not seen yet: a written one may become a proposal, an instant one is remembered for the audit.
+
+    What goes wrong is raised, and tried again later; an answer that fails `TRIES` times is left out for good.
+    """
     connection = resources.library.connection
     row = connection.execute(
         "SELECT id FROM jobs WHERE kind = 'ask' AND state = 'done' AND id > ? ORDER BY id LIMIT 1", (setting(connection, ANSWERED_KEY, 0),)
@@ -51,6 +62,27 @@ def learn_back(resources: Resources) -> bool:
     if row is None:
         return False
     job = jobs.get(connection, row[0])
+    try:
+        _take_in(resources, job)
+    except Exception as error:
+        if _tries(connection, job.id) < TRIES:
+            raise
+        log.exception("answer %d is not learned from: it failed %d times", job.id, TRIES)
+        proposals.count_drop(resources.library, f"failed: {type(error).__name__}: {error}"[:REASON_CHARACTERS])
+    set_setting(connection, ANSWERED_KEY, job.id)
+    return True
+
+
+def _tries(connection: sqlite3.Connection, job_id: int) -> int:
+    """How often the job has failed, this time included; kept, so that a restart does not begin to count again."""
+    last, tries = setting(connection, FAILED_KEY, [0, 0])
+    tries = tries + 1 if last == job_id else 1
+    set_setting(connection, FAILED_KEY, [job_id, tries])
+    return int(tries)
+
+
+def _take_in(resources: Resources, job: jobs.Job) -> None:
+    connection = resources.library.connection
     given = Answer.from_json(job.result)
     chat_id = job.payload.get("chat_id")
     question = with_topic(job.payload["question"], None if chat_id is None else chat.previous_question(connection, chat_id, job.id))
@@ -58,5 +90,3 @@ def learn_back(resources: Resources) -> bool:
         proposals.propose(resources.library, question, given, resources.rarity())
     elif given.route == "surrogate":
         audits.record(connection, job.id, question, given, job.collection_id)
-    set_setting(connection, ANSWERED_KEY, job.id)
-    return True

@@ -68,9 +68,14 @@ def propose(library: Library, question: str, answer: Answer, rarity: Rarity) -> 
             reason = "not found again"
         if reason is None:
             return _agree(library, pair, rarity) or _store(library, pair, answer.teacher or "engine", passages[0].collection)
-    with transaction(connection):
-        set_setting(connection, DROPPED_KEY, dict(Counter(dropped(library)) + Counter([reason or "document gone"])))
+    count_drop(library, reason or "document gone")
     return None
+
+
+def count_drop(library: Library, reason: str) -> None:
+    """Count an answer that became no proposal."""
+    with transaction(schema.of(library)) as connection:
+        set_setting(connection, DROPPED_KEY, dict(Counter(dropped(library)) + Counter([reason])))
 
 
 def dropped(library: Library) -> dict[str, int]:
@@ -95,26 +100,24 @@ def confirm(library: Library, proposal_id: int, by: str) -> None:
         KeyError: there is no such proposal.
         ValueError: nobody signs, or a passage that it rests on has changed since.
     """
-    if not by.strip():
-        raise ValueError("a confirmation needs a name; say who confirms")
     with transaction(schema.of(library)) as connection:
-        answer_id = _decide(library, proposal_id, "confirmed", by.strip())
+        answer_id = _decide(library, proposal_id, "confirmed", by)
         if not _is_current(library, answer_id):
             raise ValueError(f"proposal {proposal_id} rests on text that has changed since; reject it and ask the question again")
         newest = library.newest_seq(_collection_of(connection, answer_id))
         connection.execute("UPDATE bank_answers SET state = 'active', checked_seq = ? WHERE id = ?", (newest, answer_id))
 
 
-def reject(library: Library, proposal_id: int, by: str = "") -> None:
-    """Put a proposal aside; the same answer to the same question is not proposed again."""
+def reject(library: Library, proposal_id: int, by: str) -> None:
+    """Put a proposal aside; the same answer to the same question is not proposed again. Raises like `confirm`."""
     with transaction(schema.of(library)) as connection:
-        _stop_serving(connection, _decide(library, proposal_id, "rejected", by.strip()))
+        _stop_serving(connection, _decide(library, proposal_id, "rejected", by))
 
 
-def withdraw(library: Library, proposal_id: int, by: str = "") -> None:
-    """Undo a decision: the proposal waits again and does not serve."""
+def withdraw(library: Library, proposal_id: int, by: str) -> None:
+    """Undo a decision: the proposal waits again and does not serve. Raises like `confirm`."""
     with transaction(schema.of(library)) as connection:
-        _stop_serving(connection, _decide(library, proposal_id, "waiting", by.strip()))
+        _stop_serving(connection, _decide(library, proposal_id, "waiting", by))
 
 
 def _stop_serving(connection: sqlite3.Connection, answer_id: int) -> None:
@@ -201,12 +204,14 @@ def _store(library: Library, pair: Pair, teacher: str, collection: str) -> int |
 
 def _decide(library: Library, proposal_id: int, decision: Decision, by: str) -> int:
     """Write the decision down; the proposal's bank answer."""
+    if not by.strip():
+        raise ValueError("a decision needs a name; say who decides")
     connection = library.connection
     row = connection.execute("SELECT answer_id FROM proposals WHERE id = ?", (proposal_id,)).fetchone()
     if row is None:
         raise KeyError(f"there is no proposal {proposal_id}")
     connection.execute(
-        "UPDATE proposals SET decision = ?, decided_by = ?, decided_at = datetime('now') WHERE id = ?", (decision, by, proposal_id)
+        "UPDATE proposals SET decision = ?, decided_by = ?, decided_at = datetime('now') WHERE id = ?", (decision, by.strip(), proposal_id)
     )
     return int(row[0])
 

@@ -95,6 +95,8 @@ def _draw(home: Path, correction: Correction, by: str) -> None:
                     icon=":material/delete:",
                     type="tertiary",
                     key=f"withdraw-{correction.id}",
+                    disabled=not by,
+                    help="Signed with your name.",
                     on_click=_withdraw,
                     args=(home, correction.id, by),
                 )

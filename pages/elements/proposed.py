@@ -23,7 +23,7 @@ def draw(home: Path, by: str) -> None:
     if not waiting:
         st.info("No written answer waits. Those that prove themselves against their passages come here.", icon=":material/inbox:")
     if waiting and not by:
-        st.caption(":material/edit: Give your name above to confirm.")
+        st.caption(":material/edit: Give your name above to confirm or reject.")
     for proposal in waiting[:SHOWN]:
         _draw_proposal(home, proposal, by)
     if len(waiting) > SHOWN:
@@ -52,7 +52,14 @@ def _draw_proposal(home: Path, proposal: Proposal, by: str) -> None:
                 on_click=_confirm,
                 args=(home, proposal.id, by),
             )
-            st.button("Reject", icon=":material/close:", key=f"reject-{proposal.id}", on_click=_reject, args=(home, proposal.id, by))
+            st.button(
+                "Reject",
+                icon=":material/close:",
+                key=f"reject-{proposal.id}",
+                disabled=not by,
+                on_click=_reject,
+                args=(home, proposal.id, by),
+            )
             st.caption(_facts(proposal))
 
 
@@ -69,7 +76,13 @@ def _draw_decided(home: Path, proposal: Proposal, by: str) -> None:
         who = f" by {text.as_label(proposal.decided_by)}" if proposal.decided_by else ""
         st.caption(f"{proposal.decision.capitalize()}{who}: {text.as_label(proposal.question, 90)}")
         st.button(
-            "Undo", icon=":material/undo:", type="tertiary", key=f"undo-{proposal.id}", on_click=_withdraw, args=(home, proposal.id, by)
+            "Undo",
+            icon=":material/undo:",
+            type="tertiary",
+            key=f"undo-{proposal.id}",
+            disabled=not by,
+            on_click=_withdraw,
+            args=(home, proposal.id, by),
         )
 
 

@@ -70,6 +70,8 @@ def test_a_correction_is_listed_with_its_signature_and_can_be_withdrawn(press: L
     number = corrections.correct(press, "What is the maximum pressure of the press?", "Ours runs at 42 bar.", "Ada")
     page = opened("review")
     page.segmented_control(key="review-part").set_value("Corrections").run()
+    assert page.button(key=f"withdraw-{number}").disabled
+    page.text_input(key="review-by").input("Ada").run()
     assert "Correction by Ada" in shown(page)
     page.button(key=f"withdraw-{number}").click().run()
     assert corrections.listing(press)[0].state == "withdrawn"

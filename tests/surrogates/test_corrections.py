@@ -115,3 +115,5 @@ def test_a_correction_is_signed_and_says_something(pump: Library) -> None:
         corrections.correct(pump, QUESTION, " ", "Anna")
     with pytest.raises(KeyError, match="no correction 9"):
         corrections.withdraw(pump, 9, "Anna")
+    with pytest.raises(ValueError, match="who takes it back"):
+        corrections.withdraw(pump, correct(pump), "")

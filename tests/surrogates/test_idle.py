@@ -65,6 +65,21 @@ def test_a_written_answer_becomes_a_proposal_once(resources: Resources) -> None:
     assert proposals.dropped(library) == {}
 
 
+def test_an_answer_that_always_fails_is_given_up_with_its_reason_and_the_next_is_taken_in(resources: Resources) -> None:
+    library = resources.library
+    broken = answered(library, Answer("", "engine", None, (), Timings(1.0)))
+    library.connection.execute('UPDATE jobs SET result = \'{"route": "engine"}\' WHERE id = ?', (broken,))
+    passage = next(library.passages())
+    answered(library, Answer(passage.text, "engine", None, (Quote(passage, 0, len(passage.text)).citation(),), Timings(1.0)))
+    for _ in range(idle.TRIES - 1):
+        with pytest.raises(KeyError):
+            all_of_it(resources)
+    all_of_it(resources)
+    (reason,) = proposals.dropped(library)
+    assert reason.startswith("failed: KeyError")
+    assert [each.question for each in proposals.listing(library)] == [QUESTION]
+
+
 def test_an_instant_answer_is_remembered_and_audited(resources: Resources) -> None:
     library = resources.library
     teach(library)

@@ -70,13 +70,21 @@ def test_a_living_surrogate_takes_up_what_was_confirmed_and_withdrawn(pump: Libr
     surrogate, hits = Surrogate(pump), pump.search(QUESTION)
     proposal_id = propose(pump) or 0
     assert surrogate.predict(QUESTION, hits) is None
-    proposals.reject(pump, proposal_id)
-    proposals.withdraw(pump, proposal_id)
+    proposals.reject(pump, proposal_id, "Anna")
+    proposals.withdraw(pump, proposal_id, "Anna")
     proposals.confirm(pump, proposal_id, "Anna")
     assert surrogate.predict(QUESTION, hits) is not None
-    proposals.withdraw(pump, proposal_id)
+    proposals.withdraw(pump, proposal_id, "Anna")
     assert surrogate.predict(QUESTION, hits) is None
     assert [each.decision for each in proposals.listing(pump)] == ["waiting"]
+
+
+def test_every_decision_is_signed(pump: Library) -> None:
+    proposal_id = propose(pump) or 0
+    for decide in (proposals.confirm, proposals.reject, proposals.withdraw):
+        with pytest.raises(ValueError, match="say who decides"):
+            decide(pump, proposal_id, " ")
+    assert [each.decision for each in proposals.listing(pump, None)] == ["waiting"]
 
 
 def test_what_was_rejected_is_not_proposed_again(pump: Library) -> None:
@@ -113,7 +121,7 @@ def test_other_words_with_the_same_answer_agree_and_decide_only_where_that_was_c
     assert propose(pump, other) == first
     (waiting,) = proposals.listing(pump)
     assert waiting.agreeing == 2
-    proposals.reject(pump, first or 0)
+    proposals.reject(pump, first or 0, "Anna")
     settings.save(pump.connection, Settings(accept_agreeing=True))
     second = propose(pump, "What is the relief valve of the pump set to at the factory?")
     assert propose(pump, "What is the pump's relief valve factory set to?") == second
