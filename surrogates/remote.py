@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from engine.request import Generation, Request
 
 KEY_VARIABLE = "FLASHKB_TEACHER_KEY"
+REQUESTS_AT_ONCE = 4
 LONGEST_REPLY = 1_000_000  # bytes
 LOCAL_NAMES = frozenset({"localhost", "localhost.localdomain"})
 

@@ -13,7 +13,7 @@ from engine.request import Generation, Request
 from kb import jobs
 from surrogates import chat, evaluate, router, sampling, settings, teaching
 from surrogates.question import with_topic
-from surrogates.remote import KEY_VARIABLE, RemoteTeacher
+from surrogates.remote import KEY_VARIABLE, REQUESTS_AT_ONCE, RemoteTeacher
 from surrogates.runner import Outcome, Runner, Stopped, Task
 
 ShouldStop = Callable[[], bool]
@@ -129,6 +129,7 @@ def _teach(runner: Runner, job: jobs.Job, should_stop: ShouldStop) -> Outcome:
         limit=job.payload.get("limit"),
         collection=runner.collection(job),
         teacher=runner.scheduler.model_name() if teacher is None else teacher.name,
+        at_once=1 if teacher is None else REQUESTS_AT_ONCE,
         on_progress=lambda stage, share: runner.report(job, stage, TEACHING_SHARE * share),
         should_stop=should_stop,
     )

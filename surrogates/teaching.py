@@ -15,12 +15,14 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kb.database import transaction
 from surrogates import audits, bank, freshness, judging, proposals, schema, structure, training, writing
+from surrogates.ahead import in_order
 from surrogates.extract import extract
 from surrogates.filter import Tally, finds_its_passage, instructs_the_model, reason_to_drop, without_repeats
 from surrogates.model import current
@@ -64,6 +66,15 @@ class Taught:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class _Written:
+    """The teacher's questions for one passage, the seconds they took and what was counted meanwhile; `texts` None when it was stopped."""
+
+    texts: list[str] | None
+    seconds: float
+    tally: Tally
+
+
 @dataclass
 class _Run:
     """One run's fixed things and its sums."""
@@ -74,6 +85,7 @@ class _Run:
     should_stop: Callable[[], bool]
     on_progress: Progress
     rarity: Rarity
+    at_once: int
     tally: Tally = field(default_factory=Tally)
     engine_s: float = 0.0
     passages: int = 0
@@ -86,19 +98,20 @@ def teach(
     limit: int | None = None,
     collection: str | None = None,
     teacher: str = "engine",
+    at_once: int = 1,
     on_progress: Progress | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Taught:
     """Make pairs for the passages that have none yet, at most `limit`, and keep those that pass every filter.
 
-    The most asked and most central passages come first. `complete` runs one request; `teacher` names its model. Raises what `complete`
-    raises, a `TeacherFailed` only after `FAILURES_IN_A_ROW`; what was kept until then stays.
+    The most asked and most central passages come first. `complete` runs one request; `teacher` names its model, and `at_once` says how many
+    requests it takes at a time, each on a thread of its own; they are kept in order all the same. Raises what `complete` raises, a `TeacherFailed` only after `FAILURES_IN_A_ROW`; what was kept until then stays.
     """
     schema.of(library)
     remember(library)
     bank.use_encoder(library)
     freshness.replay(library)
-    run = _Run(library, complete, teacher, should_stop or _never, on_progress or _ignore, Rarity.of_library(library.connection))
+    run = _Run(library, complete, teacher, should_stop or _never, on_progress or _ignore, Rarity.of_library(library.connection), at_once)
     waiting = _in_order(library, _waiting(library, collection))[:limit]
     if not _read_structure(run, waiting) or not _write_questions(run, waiting):
         return Taught(run.passages, True, run.tally, run.engine_s)
@@ -226,14 +239,14 @@ def _write_questions(run: _Run, waiting: Sequence[Passage]) -> bool:
 
     A passage for which the teacher fails is left for the next run, and the reason counted; failing again and again ends the run.
     """
-    failures = 0
-    for number, passage in enumerate(waiting):
+    failures = done = 0
+    for passage, written in in_order(waiting, partial(_written, run), run.at_once, run.should_stop):
         if run.should_stop():
             return False
-        run.on_progress(f"writing questions, passage {number + 1} of {len(waiting)}", 0.2 + 0.8 * number / len(waiting))
-        tally = Tally()
+        run.on_progress(f"writing questions, passage {done + 1} of {len(waiting)}", 0.2 + 0.8 * done / len(waiting))
+        done += 1
         try:
-            written = _written(run, passage, tally)
+            found = written()
         except TeacherFailed as error:
             failures += 1
             log.warning("passage %d was not taught: %s", passage.id, error)
@@ -241,30 +254,30 @@ def _write_questions(run: _Run, waiting: Sequence[Passage]) -> bool:
             if failures == FAILURES_IN_A_ROW:
                 raise
             continue
-        if written is None:
+        if found.texts is None:
             return False
         failures = 0
-        texts, seconds = written
-        pairs = list(_extracted(run, passage, texts, tally))
-        _record(run, passage, pairs, run.teacher, writing.PROMPT_VERSION, seconds, tally)
-    return True
+        pairs = list(_extracted(run, passage, found.texts, found.tally))
+        _record(run, passage, pairs, run.teacher, writing.PROMPT_VERSION, found.seconds, found.tally)
+    return done == len(waiting)
 
 
-def _written(run: _Run, passage: Passage, tally: Tally) -> tuple[list[str], float] | None:
-    """The teacher's questions and the seconds they took; None when the run was stopped meanwhile."""
+def _written(run: _Run, passage: Passage) -> _Written:
+    """Ask the teacher about a passage; touches nothing that another thread may use."""
+    tally = Tally()
     if instructs_the_model(passage.text):
         tally.drop("instruction")
-        return [], 0.0
+        return _Written([], 0.0, tally)
     if len(words(passage.text)) < LEAST_WORDS:
-        return [], 0.0
+        return _Written([], 0.0, tally)
     started = time.monotonic()
     generation = run.complete(writing.request(passage))
     if generation.finish == "cancelled":
-        return None
+        return _Written(None, 0.0, tally)
     texts = writing.questions(generation.text)
     if not texts:
         tally.drop("no question written")
-    return texts, time.monotonic() - started
+    return _Written(texts, time.monotonic() - started, tally)
 
 
 def _extracted(run: _Run, passage: Passage, texts: Sequence[str], tally: Tally) -> Iterator[Pair]:

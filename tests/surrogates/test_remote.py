@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from engine.request import Request, Segment
+from engine.request import Generation, Request, Segment
 from kb.library import Library
 from surrogates import bank, settings, tasks, teaching
 from surrogates.remote import KEY_VARIABLE, RemoteTeacher, TeacherFailed
@@ -166,6 +166,55 @@ def test_a_teacher_that_fails_again_and_again_ends_the_run(word_library: Library
     with pytest.raises(TeacherFailed, match="401"):
         teaching.teach(word_library, teacher(server).complete, teacher="big")
     assert len(server.asked) == teaching.FAILURES_IN_A_ROW
+
+
+def saws(number: int) -> str:
+    return "# Saws" + "".join(f"\n\n## Part {part}\n\n{SAW.splitlines()[-1]} This is number {part} of them." for part in range(number))
+
+
+def taught_ids(library: Library) -> list[int]:
+    return [row[0] for row in library.connection.execute("SELECT passage_id FROM taught_passages WHERE teacher != '' ORDER BY at, rowid")]
+
+
+def test_four_requests_are_under_way_at_once(word_library: Library, add: Add) -> None:
+    add("saws.md", saws(8))
+    together = threading.Barrier(4, timeout=30)  # breaks unless four are here at the same time
+
+    def complete(request: Request) -> Generation:
+        together.wait()
+        return Generation(GOOD, 9, 1, "stop", 1.0, 0.1, 0.0, 0.0, 0.0, 1, "exact")
+
+    assert teaching.teach(word_library, complete, teacher="big", at_once=4).passages == 8
+    assert len(taught_ids(word_library)) == 8
+
+
+def test_a_run_with_requests_under_way_stops_at_once_and_goes_on_later(word_library: Library, add: Add, server: Server) -> None:
+    add("saws.md", saws(6))
+    server.hangs = True
+    stopped = teaching.teach(
+        word_library, teacher(server, 60).complete, teacher="big", at_once=4, should_stop=lambda: len(server.asked) >= 4
+    )
+    assert stopped.stopped
+    assert taught_ids(word_library) == []
+    server.hangs = False
+    server.says(GOOD)
+    assert teaching.teach(word_library, teacher(server).complete, teacher="big", at_once=4).passages == 6
+    assert len(taught_ids(word_library)) == 6
+
+
+def test_of_several_requests_those_that_fail_are_counted_and_taught_later(word_library: Library, add: Add) -> None:
+    add("saws.md", saws(6))
+    failing = {"number 1 of", "number 4 of"}
+
+    def complete(request: Request) -> Generation:
+        if any(each in request.segments[-1].text for each in failing):
+            raise TeacherFailed("teacher timed out", "no answer")
+        return Generation("", 9, 1, "stop", 1.0, 0.1, 0.0, 0.0, 0.0, 1, "exact")
+
+    taught = teaching.teach(word_library, complete, teacher="big", at_once=4)
+    assert (taught.passages, taught.tally.dropped["teacher timed out"], taught.tally.dropped["no question written"]) == (4, 2, 4)
+    failing.clear()
+    assert teaching.teach(word_library, complete, teacher="big", at_once=4).passages == 2
 
 
 def test_empty_texts_are_counted_and_not_asked_for_again(word_library: Library, add: Add, server: Server) -> None:
