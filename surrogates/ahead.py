@@ -20,7 +20,7 @@ def in_order(
 ) -> Iterator[tuple[Item, Callable[[], Result]]]:
     """Each item with what gives its result, or raises what went wrong; the items keep their order.
 
-    So many as `at_once` says are worked on at a time, on threads; 1 works in the caller's thread. Stopped, it ends at once: what is under way
+    At most `at_once` are worked on at a time, each on a thread; 1 works in the caller's. Stopped, it ends at once: what is under way
     runs out by itself, and nobody takes what it brings.
     """
     if at_once == 1:

@@ -105,7 +105,8 @@ def teach(
     """Make pairs for the passages that have none yet, at most `limit`, and keep those that pass every filter.
 
     The most asked and most central passages come first. `complete` runs one request; `teacher` names its model, and `at_once` says how many
-    requests it takes at a time, each on a thread of its own; they are kept in order all the same. Raises what `complete` raises, a `TeacherFailed` only after `FAILURES_IN_A_ROW`; what was kept until then stays.
+    requests it takes at a time, each on a thread. Raises what `complete` raises, a `TeacherFailed` only after `FAILURES_IN_A_ROW`; what
+    was kept until then stays.
     """
     schema.of(library)
     remember(library)
