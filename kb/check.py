@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from kb import database, originals
-from kb.dense import INDEX_NAME, DamagedIndex, newest_change, read_index
+from kb.dense import INDEX_NAME, newest_change, read_index
+from kb.indexfile import DamagedIndex
 
 if TYPE_CHECKING:
     from kb.library import Library

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import json
 import logging
-import os
 import sqlite3
-import uuid
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kb import indexfile
+from kb.indexfile import DamagedIndex
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 INDEX_NAME = "passages.faiss"
 log = logging.getLogger(__name__)
-
-
-class DamagedIndex(Exception):
-    """The index file is cut short, altered or of another encoder: it is built again."""
 
 
 class DenseIndex:
@@ -78,24 +72,11 @@ class DenseIndex:
         return held
 
     def save(self) -> None:
-        """Write the index beside its place and put it there at once. Losing the race to another process is no harm."""
+        """Write the index beside its place and put it there at once."""
         import faiss
 
         payload = faiss.serialize_index(self._index).tobytes()
-        facts = {"encoder": self.encoder, "seq": self.seq, "bytes": len(payload), "sha256": hashlib.sha256(payload).hexdigest()}
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        aside = self._file.with_name(f"{uuid.uuid4().hex}.part")
-        try:
-            with aside.open("wb") as file:
-                file.write(json.dumps(facts).encode("ascii") + b"\n")
-                file.write(payload)
-            os.replace(aside, self._file)
-            self.unsaved = False
-        except OSError as error:
-            log.warning("the search index was not saved (%s); it will be built again when needed", error)
-        finally:
-            with contextlib.suppress(OSError):
-                aside.unlink(missing_ok=True)
+        self.unsaved = not indexfile.write(self._file, {"encoder": self.encoder, "seq": self.seq}, payload)
 
     def _empty(self) -> Any:
         import faiss
@@ -144,16 +125,7 @@ def read_index(file: Path) -> tuple[Any, dict[str, Any]]:
     """
     import faiss
 
-    with file.open("rb") as content:
-        line = content.readline(10_000)
-        payload = content.read()
-    try:
-        facts = json.loads(line)
-        intact = facts["bytes"] == len(payload) and facts["sha256"] == hashlib.sha256(payload).hexdigest()
-    except (ValueError, KeyError, TypeError) as error:
-        raise DamagedIndex(f"its first line is not readable ({error})") from error
-    if not intact:
-        raise DamagedIndex("it is cut short or altered")
+    payload, facts = indexfile.read(file)
     return faiss.deserialize_index(np.frombuffer(payload, dtype=np.uint8)), facts
 
 

@@ -6,13 +6,13 @@ import re
 import sqlite3
 from dataclasses import dataclass
 
+from kb.postings import COLUMNS
+
 WORD = re.compile(r"\w+", re.UNICODE)
 CODE = re.compile(r"(?<!\w)(?:[A-Za-z]{1,6}[-_./]?\d[\w./-]*|\d[\w./-]*[A-Za-z-][\w./-]*|\$\d+|\d+)(?!\w)")
 NAMED_NUMBER = re.compile(r"(?<!\w)([^\W\d_]{3,})\s+(?:no\.?\s*|number\s+|code\s+)?#?(\d{1,5})(?![\w-])", re.IGNORECASE)
 MAX_TERMS = 48
 NEAR_WORDS = 6
-COLUMN_WEIGHTS = (2.0, 1.0)
-"""heading, text"""
 COMMON_WORDS = (
     "a an and are as at be been but by can could did do does for from had has have how i if in into is it its me my of on or our shall "
     "should so than that the their them then there these they this those to was we were what when where which while who why will with "
@@ -50,7 +50,7 @@ def rank(connection: sqlite3.Connection, query: str, collection_id: int | None, 
     rows = connection.execute(
         f"SELECT passages_fts.rowid, bm25(passages_fts, ?, ?) AS score FROM passages_fts{joined}"
         f" WHERE passages_fts MATCH ?{scope} ORDER BY score, passages_fts.rowid LIMIT ?",
-        (*COLUMN_WEIGHTS, query, *([] if collection_id is None else [collection_id]), limit),
+        (*(weight for _, weight in COLUMNS), query, *([] if collection_id is None else [collection_id]), limit),
     )
     return [(int(row[0]), -float(row[1])) for row in rows]
 

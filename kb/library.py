@@ -26,6 +26,7 @@ from kb.readers.process import ReaderProcess
 from kb.readers.sniff import kind_of
 from kb.records import PASSAGE_COLUMNS, PASSAGE_SOURCE, Added, Document, Hit, Passage, Removed
 from kb.search import Fusion, search
+from kb.words import WordIndex
 
 if TYPE_CHECKING:
     from kb.check import Report
@@ -34,6 +35,7 @@ Progress = Callable[[str, float], None]
 """Gets (what is being done, in the user's words; share done 0..1)."""
 QUESTION_CHARACTERS = 2_000
 """What of a question is looked at; the encoder reads fewer."""
+KEPT_PASSAGES = 1_000
 log = logging.getLogger(__name__)
 
 
@@ -53,6 +55,9 @@ class Library:
         database.migrate(self.connection, "kb", schema.MIGRATIONS)
         self.files = self.home / "files"
         self._index: DenseIndex | None = None
+        self._words: WordIndex | None = None
+        self._kept: dict[int, Passage] = {}
+        self._kept_at = (0, 0)
         self._reader: ReaderProcess | None = None
         originals.sweep(self.connection, self.files)
 
@@ -63,13 +68,18 @@ class Library:
         self.close()
 
     def close(self) -> None:
-        """Save the search index, end the reader, close the database."""
+        """Save the search indexes, end the reader, close the database."""
         if self._reader is not None:
             self._reader.close()
             self._reader = None
         if self._index is not None and self._index.unsaved:
             self._index.save()
         self._index = None
+        if self._words is not None:
+            if self._words.unsaved:
+                self._words.save()
+            self._words.close()
+            self._words = None
         self.connection.close()
 
     # documents in and out
@@ -168,7 +178,7 @@ class Library:
             return []
         index = self._fresh_index()
         vector = self.encoder.encode([question])[0]
-        found = search(self.connection, index, question, vector, scope, limit, fusion or Fusion())
+        found = search(self.connection, index, self._fresh_words(), question, vector, scope, limit, fusion or Fusion())
         passages = self._passages_by_id([entry.passage_id for entry in found])
         present = [entry for entry in found if entry.passage_id in passages]
         return [Hit(passages[entry.passage_id], entry.score, entry.dense, entry.bm25, rank) for rank, entry in enumerate(present, start=1)]
@@ -274,10 +284,13 @@ class Library:
         return len(missing)
 
     def rebuild_index(self) -> None:
-        """Make the search index anew from the stored vectors."""
+        """Make the search indexes anew from the stored vectors and passages."""
         self._index = DenseIndex(self.home / "index", self.encoder.name, self.encoder.dimension, fresh=True)
         self._index.refresh(self.connection)
         self._index.save()
+        self._words = WordIndex(self.home / "index", fresh=True)
+        self._words.refresh(self.connection)
+        self._words.save()
 
     def _add(self, path: Path, name: str, collection: str, on_progress: Progress) -> Added:
         if path.is_dir():
@@ -322,10 +335,23 @@ class Library:
         self._index.refresh(self.connection)
         return self._index
 
+    def _fresh_words(self) -> WordIndex:
+        if self._words is None:
+            self._words = WordIndex(self.home / "index")
+        self._words.refresh(self.connection)
+        return self._words
+
     def _passages_by_id(self, passage_ids: Sequence[int]) -> dict[int, Passage]:
-        marks = ",".join("?" * len(passage_ids))
-        rows = self.connection.execute(f"SELECT {PASSAGE_COLUMNS} FROM {PASSAGE_SOURCE} WHERE passages.id IN ({marks})", tuple(passage_ids))
-        return {int(row["id"]): Passage.from_row(row) for row in rows}
+        """Those of the passages that are there, kept until anything in the database changes: one question asks for the same often."""
+        version = (int(self.connection.execute("PRAGMA data_version").fetchone()[0]), self.connection.total_changes)
+        if version != self._kept_at or len(self._kept) > KEPT_PASSAGES:
+            self._kept, self._kept_at = {}, version
+        missing = [passage for passage in passage_ids if passage not in self._kept]
+        if missing:
+            marks = ",".join("?" * len(missing))
+            rows = self.connection.execute(f"SELECT {PASSAGE_COLUMNS} FROM {PASSAGE_SOURCE} WHERE passages.id IN ({marks})", missing)
+            self._kept.update((int(row["id"]), Passage.from_row(row)) for row in rows)
+        return {passage: self._kept[passage] for passage in passage_ids if passage in self._kept}
 
 
 def passage_input(heading: Sequence[str], text: str) -> str:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from kb import lexical
 from kb.dense import DenseIndex
+from kb.words import WordIndex
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Found:
 def search(
     connection: sqlite3.Connection,
     index: DenseIndex,
+    words: WordIndex,
     question: str,
     vector: NDArray[np.float32],
     collection_id: int | None,
@@ -49,9 +51,9 @@ def search(
 ) -> list[Found]:
     """The `limit` best passages of a collection (None: the whole library) for a question and its vector [d]."""
     asked = lexical.terms(question)
-    bm25 = lexical.rank(connection, lexical.any_word(asked.words), collection_id, fusion.candidates)
+    bm25 = _by_words(connection, words, asked.words, collection_id, fusion.candidates)
     codes = lexical.rank(connection, lexical.any_code(asked.codes), collection_id, fusion.candidates)
-    dense = index.search(vector, fusion.candidates, _scope(connection, collection_id))
+    dense = index.search(vector, fusion.candidates, None if collection_id is None else words.in_collection(collection_id))
     scores = _fused([(bm25, fusion.lexical), (dense, fusion.dense), (codes, fusion.codes)])
     best = sorted(scores, key=lambda passage: (-scores[passage], passage))[:limit]
     by_bm25, by_dense = dict(bm25), dict(dense)
@@ -72,7 +74,10 @@ def _fused(rankings: Sequence[tuple[list[tuple[int, float]], float]]) -> dict[in
     return scores
 
 
-def _scope(connection: sqlite3.Connection, collection_id: int | None) -> list[int] | None:
-    if collection_id is None:
-        return None
-    return [int(row[0]) for row in connection.execute("SELECT id FROM passages WHERE collection_id = ?", (collection_id,))]
+def _by_words(
+    connection: sqlite3.Connection, words: WordIndex, asked: tuple[str, ...], collection_id: int | None, limit: int
+) -> list[tuple[int, float]]:
+    """Full text in memory where it can tell, else FTS5: a word of several tokens ("oil_temp") is a phrase."""
+    if words.covers(asked):
+        return words.rank(asked, collection_id, limit)
+    return lexical.rank(connection, lexical.any_word(asked), collection_id, limit)

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kb.dense import INDEX_NAME, DamagedIndex, DenseIndex, read_index
+from kb.dense import INDEX_NAME, DenseIndex, read_index
 from kb.encoder import Encoder
+from kb.indexfile import DamagedIndex
 from kb.library import Library
 
 Write = Callable[[str, str], Path]
