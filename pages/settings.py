@@ -9,8 +9,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages.elements import frame, models, taught, text
-from surrogates import model, settings
+from pages.elements import frame, models, taught, teacher, text
+from surrogates import judging, settings
 
 PROJECT = Path(__file__).resolve().parent.parent
 CHANGELOG, LICENCES = PROJECT / "CHANGELOG.md", PROJECT / "docs" / "licences.md"
@@ -25,13 +25,17 @@ LEVEL_HELP = {
 
 def draw(home: Path) -> None:
     """Draw the page."""
-    frame.header("Settings", "Everything runs on this computer; nothing is sent anywhere unless you start a download here.")
+    frame.header(
+        "Settings", "Everything runs on this computer; nothing is sent anywhere unless you start a download or let a server teach here."
+    )
     with frame.data(home) as connection:
         now = settings.load(connection)
     st.subheader("Language model", anchor=False)
     models.draw(home, now)
     st.subheader("Instant answers", anchor=False)
     _draw_level(home, now)
+    st.subheader("Teacher", anchor=False)
+    teacher.draw(home, now)
     st.subheader("Appearance", anchor=False)
     st.markdown("Light, dark or as the system has it: choose in the menu :material/more_vert: at the top right.")
     st.subheader("Your data", anchor=False)
@@ -50,8 +54,9 @@ def _draw_level(home: Path, now: settings.Settings) -> None:
         width=560,
     )
     with frame.library(home) as library:
-        trained = model.current(home, library.encoder.name)
-    st.caption(f"{LEVEL_HELP[chosen]} {taught.certificate_words(trained.certificates[chosen - 1])}.")
+        certificate = judging.certificate(library, chosen)
+    st.caption(f"{LEVEL_HELP[chosen]} {taught.certificate_words(certificate)}.")
+    taught.draw_renewal(home, certificate)
     if chosen != now.level:
         with frame.data(home) as connection:
             settings.save(connection, replace(settings.load(connection), level=chosen))

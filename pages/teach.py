@@ -10,8 +10,8 @@ from pathlib import Path
 import streamlit as st
 
 from kb import jobs
-from pages.elements import frame, taught, text, work
-from surrogates import chat, model, settings, teaching
+from pages.elements import frame, taught, teacher, text, work
+from surrogates import chat, judging, settings, teaching
 
 KINDS = ("teach", "train")
 WHOLE_LIBRARY = "Whole library"
@@ -36,6 +36,7 @@ def draw(home: Path) -> None:
         return
     with frame.data(home) as connection:
         running = _running(connection) is not None
+        teacher.draw_notice(settings.load(connection))
     if not running:
         _draw_start(home, collections)
     frame.follow(lambda: _draw_state(home), running=running, every_s=1.0)
@@ -67,14 +68,15 @@ def _draw_state(home: Path) -> bool:
         level = settings.load(connection).level
     with frame.library(home) as library:
         status = teaching.status(library)
-        trained = model.current(home, library.encoder.name)
+        certificate = judging.certificate(library, level)
     if running is not None:
         _draw_running(home, running)
     elif last is not None:
         _draw_end(last)
     if last is not None or status["structure_read"]:
         taught.draw_figures(status)
-        taught.draw_trust(level, trained.certificates[level - 1], trained.problem)
+        taught.draw_trust(level, certificate, status["model"]["problem"])
+        taught.draw_renewal(home, certificate)
     return running is not None
 
 

@@ -53,12 +53,7 @@ def _draw_certificate(home: Path, level: int, certificate: Certificate) -> None:
             f"Once enough are judged, a test shows whether at most {certificate.alpha:.0%} of the instant answers are wrong."
             " Until then nobody can promise it."
         )
-    if certificate.void:
-        st.warning(f"The certificate does not hold any more: {text.as_markdown(certificate.void)}.", icon=":material/restart_alt:")
-        if st.button("Test again", icon=":material/restart_alt:", key="renew"):
-            with frame.library(home) as library:
-                judging.renew(library)
-            st.rerun()
+    taught.draw_renewal(home, certificate)
 
 
 def _draw_audits(home: Path, state: audits.State, by: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
@@ -24,6 +24,7 @@ def draw(result: Mapping[str, Any]) -> None:
         key="insight-level",
     )
     _draw_level(next(level for level in levels if level["level"] == chosen), result)
+    _draw_levels(levels, chosen)
     left, right = st.columns(2)
     with left, st.container(border=True):
         st.markdown("**More answers, more of them wrong**")
@@ -48,6 +49,26 @@ def _draw_level(level: Mapping[str, Any], result: Mapping[str, Any]) -> None:
     st.caption(f":material/verified: Instant from {level['accept_at']:.0%} confidence on; {text.as_markdown(level['sentence'])}")
     if result.get("teacher"):
         st.caption(f":material/school: Taught by {text.as_label(str(result['teacher']), 120)}")
+
+
+def _draw_levels(levels: Sequence[Mapping[str, Any]], chosen: int) -> None:
+    st.markdown("**What each level buys**")
+    now = next(level for level in levels if level["level"] == chosen)
+    st.dataframe(
+        {
+            "Level": [f"{'▸ ' if level is now else ''}{taught.LEVELS[level['level']]}" for level in levels],
+            "At most wrong": [f"{level['alpha']:.0%}" for level in levels],
+            "Answered at once": [f"{level['answered']} ({_share(level['answered_share'])})" for level in levels],
+            "Wrong": [_count(level) for level in levels],
+            "Against the chosen one": [_difference(level["answered"] - now["answered"]) for level in levels],
+            "Certificate": [level["sentence"] for level in levels],
+        },
+        hide_index=True,
+    )
+
+
+def _difference(answers: int) -> str:
+    return "" if answers == 0 else f"{abs(answers)} {'more' if answers > 0 else 'fewer'} at once"
 
 
 def _draw_curve(result: Mapping[str, Any], chosen: int) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
-from pages.elements import text
+from pages.elements import frame, text
+from surrogates import judging
 from surrogates.threshold import Certificate
 
 LEVELS = {1: "Answer most", 2: "Bold", 3: "Balanced", 4: "Careful", 5: "Only the surest"}
@@ -44,6 +46,18 @@ def draw_trust(level: int, certificate: Certificate, problem: str) -> None:
     if problem:
         st.warning(problem, icon=":material/build:")
     st.markdown(f":material/verified: **{LEVELS[level]}**: {text.as_markdown(certificate_words(certificate))}")
+
+
+def draw_renewal(home: Path, certificate: Certificate) -> None:
+    """Why an earlier certificate stands no more, with a way to test again; nothing while none was voided."""
+    if not certificate.void:
+        return
+    st.warning(f"The certificate does not hold any more: {text.as_markdown(certificate.void)}.", icon=":material/restart_alt:")
+    if st.button("Test again", icon=":material/restart_alt:", key="renew"):
+        with frame.library(home) as library:
+            renewed = judging.renew(library)[certificate.level - 1]
+        frame.say_after_redraw(renewed.sentence().capitalize() + ".")
+        st.rerun()
 
 
 def draw_examples(examples: Sequence[dict[str, Any]]) -> None:

@@ -63,6 +63,9 @@ def test_an_evaluation_is_shown_with_what_each_level_buys(press: Library, home: 
     assert before["Answered at once"] == "50.0%"
     page.select_slider(key="insight-level").set_value(5).run()
     assert {metric.label: metric.value for metric in page.metric}["Answered at once"] == "0.0%"
+    table = page.dataframe[0].value
+    assert list(table["Answered at once"]) == ["1 (50.0%)"] * 4 + ["0 (0.0%)"]
+    assert list(table["Against the chosen one"]) == ["1 more at once"] * 4 + [""]
 
 
 def _asked(library: Library, lines: list[dict[str, Any]]) -> list[evaluate.Outcome]:
