@@ -1,104 +1,60 @@
-"""A small BERT sentence encoder in numpy, for one text at a time: the same vectors as torch, in less time and without loading torch.
+"""A small BERT sentence encoder for a few short texts: the same vectors as torch, in less time and without loading torch.
 
-A question of a dozen tokens is 250 million operations; in torch most of its time goes into dispatch and into a tokenizer's wrapping.
-Many texts at once are torch's work (`kb.encoder`).
+A question of a dozen tokens is 250 million operations over 42 MB of weights; torch and numpy lay the weights out anew for each product.
+onnxruntime does that once. The graph is made from the encoder's own files when it is loaded. Many texts at once are torch's work
+(`kb.encoder`).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kb.onnx import Graph
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from threadpoolctl import ThreadpoolController
 
     Vector = NDArray[np.float32]
 
 POOLING, NORMALISE = "1_Pooling", "2_Normalize"
-
-
-@dataclass(frozen=True)
-class Norm:
-    """A layer norm: `weight` and `bias` [d], `epsilon` under the root."""
-
-    weight: Vector
-    bias: Vector
-    epsilon: float
-
-    def __call__(self, x: Vector) -> Vector:
-        """Each row of `x` [n, d] at mean 0 and variance 1, then scaled and moved."""
-        centred = x - x.mean(axis=-1, keepdims=True)
-        scale = self.weight / np.sqrt(np.square(centred).mean(axis=-1, keepdims=True) + np.float32(self.epsilon))
-        return np.asarray(centred * scale + self.bias, np.float32)
-
-
-@dataclass(frozen=True)
-class Dense:
-    """`x @ weight + bias`, weight [in, out]."""
-
-    weight: Vector
-    bias: Vector
-
-    def __call__(self, x: Vector) -> Vector:
-        """`x` [n, in] -> [n, out]."""
-        return np.asarray(x @ self.weight + self.bias, np.float32)
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One transformer block. `attend` gives query, key and value side by side; the query is scaled already."""
-
-    attend: Dense  # [d, 3 d]
-    gather: Dense  # [d, d]
-    gathered: Norm
-    widen: Dense  # [d, f]
-    narrow: Dense  # [f, d]
-    narrowed: Norm
-    heads: int
-
-    def __call__(self, x: Vector) -> Vector:
-        """`x` [n, d] -> [n, d]."""
-        from scipy.special import erf
-
-        tokens, width = x.shape
-        query, key, value = self.attend(x).reshape(tokens, 3, self.heads, -1).transpose(1, 2, 0, 3)  # [heads, n, d / heads] each
-        weights = np.exp((scores := query @ key.transpose(0, 2, 1)) - scores.max(axis=-1, keepdims=True))  # [heads, n, n]
-        weights /= weights.sum(axis=-1, keepdims=True)
-        x = self.gathered(x + self.gather((weights @ value).transpose(1, 0, 2).reshape(tokens, width)))
-        wide = self.widen(x)  # [n, f]
-        wide *= np.float32(0.5) * (1 + erf(wide * np.float32(np.sqrt(0.5))))
-        return self.narrowed(x + self.narrow(wide))
+TOGETHER = 96
+"""Tokens of several texts that go through in one pass; each text sees its own alone."""
+FAR = np.float32(-1e4)
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Bert:
-    """Text -> vector of unit length: mean over the last layer's tokens. `tokenizer` cuts at the model's longest text.
-
-    `threads` holds numpy's libraries to one thread meanwhile: a second one gains little, and spins while other programs keep its core.
-    """
+    """Texts -> vectors of unit length: mean over the last layer's tokens. `tokenizer` cuts at the model's longest text."""
 
     tokenizer: Any
-    threads: ThreadpoolController
+    session: Any  # (x [n, d], mask [n, n], pool [b, n]) -> [b, d]
     words: Vector  # [vocabulary, d]
     places: Vector  # [longest, d], with the one token type added
-    first: Norm
-    layers: tuple[Layer, ...]
 
-    def encode(self, text: str) -> Vector:
-        """[d]."""
-        tokens = self.tokenizer.encode(text).ids
-        with self.threads.limit(limits=1):
-            x = self.first(self.words[tokens] + self.places[: len(tokens)])  # [n, d]
-            for layer in self.layers:
-                x = layer(x)
-        mean = x.mean(axis=0)
-        return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-12), np.float32)
+    def encode(self, texts: Sequence[str]) -> Vector:
+        """[len(texts), d]."""
+        tokens = [self.tokenizer.encode(text).ids for text in texts]
+        means = [self._means(group) for group in _groups(tokens)]
+        rows = np.concatenate(means) if means else np.zeros((0, self.words.shape[1]), np.float32)
+        return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12), np.float32)
+
+    def _means(self, texts: Sequence[Sequence[int]]) -> Vector:
+        """One pass: [len(texts), d]."""
+        lengths = [len(text) for text in texts]
+        text_of = np.repeat(np.arange(len(texts)), lengths)  # [n]
+        x = np.concatenate([self.words[text] + self.places[: len(text)] for text in texts])  # [n, d]
+        own = text_of == np.arange(len(texts))[:, None]  # [b, n]
+        mask = np.where(own[text_of], np.float32(0), FAR)  # [n, n]
+        pool = own / np.asarray(lengths, np.float32)[:, None]  # [b, n]
+        return np.asarray(self.session.run(None, {"x": x, "mask": mask, "pool": pool.astype(np.float32)})[0], np.float32)
 
 
 def load(folder: Path) -> Bert | None:
@@ -106,20 +62,85 @@ def load(folder: Path) -> Bert | None:
     config = _json(folder / "config.json")
     if not _is_plain_bert(folder, config) or not (folder / "model.safetensors").is_file():
         return None
+    try:
+        import onnxruntime
+    except ImportError as error:
+        log.warning("questions are encoded by torch, which takes longer: onnxruntime cannot be loaded (%s)", error)
+        return None
     from safetensors.numpy import load_file
-    from threadpoolctl import ThreadpoolController
 
     tensors = load_file(str(folder / "model.safetensors"))
+    onnxruntime.disable_telemetry_events()  # its Windows builds report to the system
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1  # a second thread gains a millisecond, and waits for a core that other programs keep busy
+    session = onnxruntime.InferenceSession(graph(tensors, config), options, providers=["CPUExecutionProvider"])
+    words = tensors["embeddings.word_embeddings.weight"]
     places = tensors["embeddings.position_embeddings.weight"] + tensors["embeddings.token_type_embeddings.weight"][0]
-    epsilon = float(config["layer_norm_eps"])
-    return Bert(
-        tokenizer=_tokenizer(folder),
-        threads=ThreadpoolController(),
-        words=tensors["embeddings.word_embeddings.weight"],
-        places=places,
-        first=_norm(tensors, "embeddings.LayerNorm", epsilon),
-        layers=tuple(_layer(tensors, number, config, epsilon) for number in range(int(config["num_hidden_layers"]))),
-    )
+    return Bert(_tokenizer(folder), session, words, places)
+
+
+def graph(tensors: Mapping[str, Vector], config: Mapping[str, Any]) -> bytes:
+    """The transformer from embedded tokens to the mean of each text, as an ONNX model: inputs as `Bert.session` takes them."""
+    made = _Layers(Graph(), tensors, int(config["num_attention_heads"]), float(config["layer_norm_eps"]))
+    x = made.norm("x", "embeddings.LayerNorm")
+    for number in range(int(config["num_hidden_layers"])):
+        x = made.layer(x, f"encoder.layer.{number}")
+    return made.graph.model({"x": 2, "mask": 2, "pool": 2}, made.graph.node("MatMul", "pool", x))
+
+
+@dataclass(frozen=True)
+class _Layers:
+    """Adds the parts of a transformer to a graph; `name` is where their tensors are."""
+
+    graph: Graph
+    tensors: Mapping[str, Vector]
+    heads: int
+    epsilon: float
+
+    def layer(self, x: str, name: str) -> str:
+        """One block, [n, d] -> [n, d]."""
+        gathered = self.dense(self.attention(x, f"{name}.attention.self"), f"{name}.attention.output.dense")
+        x = self.norm(self.graph.node("Add", x, gathered), f"{name}.attention.output.LayerNorm")
+        wide = self.graph.node("Gelu", self.dense(x, f"{name}.intermediate.dense"))  # [n, f]
+        return self.norm(self.graph.node("Add", x, self.dense(wide, f"{name}.output.dense")), f"{name}.output.LayerNorm")
+
+    def attention(self, x: str, name: str) -> str:
+        """[n, d] -> [n, d], each token looking where the mask is 0."""
+        query, key, value = (self._by_head(x, f"{name}.{part}", turned=part == "key") for part in ("query", "key", "value"))
+        scores = self.graph.node("Add", self.graph.node("MatMul", query, key), "mask")  # [heads, n, n]
+        seen = self.graph.node("MatMul", self.graph.node("Softmax", scores, axis=-1), value)  # [heads, n, d / heads]
+        width = self.graph.constant(np.asarray([-1, self.tensors[f"{name}.value.bias"].size]))
+        return self.graph.node("Reshape", self.graph.node("Transpose", seen, perm=(1, 0, 2)), width)
+
+    def dense(self, x: str, name: str, scale: float = 1.0) -> str:
+        """`x @ weight + bias`, both scaled."""
+        weight, bias = self.tensors[f"{name}.weight"].T * np.float32(scale), self.tensors[f"{name}.bias"] * np.float32(scale)
+        return self.graph.node("Gemm", x, self.graph.constant(weight), self.graph.constant(bias))
+
+    def norm(self, x: str, name: str) -> str:
+        """Each row at mean 0 and variance 1, then scaled and moved."""
+        weight, bias = (self.graph.constant(self.tensors[f"{name}.{part}"]) for part in ("weight", "bias"))
+        return self.graph.node("LayerNormalization", x, weight, bias, epsilon=self.epsilon)
+
+    def _by_head(self, x: str, name: str, turned: bool) -> str:
+        """[heads, n, d / heads], or [heads, d / heads, n]; the query is scaled for the softmax here."""
+        size = self.tensors[f"{name}.bias"].size // self.heads
+        scale = size**-0.5 if name.endswith(".query") else 1.0
+        shape = self.graph.constant(np.asarray([-1, self.heads, size]))
+        parts = self.graph.node("Reshape", self.dense(x, name, scale), shape)  # [n, heads, d / heads]
+        return self.graph.node("Transpose", parts, perm=(1, 2, 0) if turned else (1, 0, 2))
+
+
+def _groups(texts: Sequence[Sequence[int]]) -> Iterator[list[Sequence[int]]]:
+    """Texts in order, as many at a time as have `TOGETHER` tokens; a longer one by itself."""
+    group: list[Sequence[int]] = []
+    for text in texts:
+        if group and sum(map(len, group)) + len(text) > TOGETHER:
+            yield group
+            group = []
+        group.append(text)
+    if group:
+        yield group
 
 
 def _is_plain_bert(folder: Path, config: Mapping[str, Any]) -> bool:
@@ -144,32 +165,6 @@ def _tokenizer(folder: Path) -> Any:
     tokenizer.no_padding()
     tokenizer.enable_truncation(int(_json(folder / "sentence_bert_config.json")["max_seq_length"]))
     return tokenizer
-
-
-def _layer(tensors: Mapping[str, Vector], number: int, config: Mapping[str, Any], epsilon: float) -> Layer:
-    name = f"encoder.layer.{number}"
-    heads, width = int(config["num_attention_heads"]), int(config["hidden_size"])
-    parts = [_dense(tensors, f"{name}.attention.self.{part}") for part in ("query", "key", "value")]
-    scale = np.float32(1 / np.sqrt(width / heads))
-    parts[0] = Dense(parts[0].weight * scale, parts[0].bias * scale)
-    attend = Dense(np.concatenate([part.weight for part in parts], axis=1), np.concatenate([part.bias for part in parts]))
-    return Layer(
-        attend=attend,
-        gather=_dense(tensors, f"{name}.attention.output.dense"),
-        gathered=_norm(tensors, f"{name}.attention.output.LayerNorm", epsilon),
-        widen=_dense(tensors, f"{name}.intermediate.dense"),
-        narrow=_dense(tensors, f"{name}.output.dense"),
-        narrowed=_norm(tensors, f"{name}.output.LayerNorm", epsilon),
-        heads=heads,
-    )
-
-
-def _dense(tensors: Mapping[str, Vector], name: str) -> Dense:
-    return Dense(np.ascontiguousarray(tensors[f"{name}.weight"].T), tensors[f"{name}.bias"])
-
-
-def _norm(tensors: Mapping[str, Vector], name: str, epsilon: float) -> Norm:
-    return Norm(tensors[f"{name}.weight"], tensors[f"{name}.bias"], epsilon)
 
 
 def _json(file: Path) -> Any:

@@ -6,6 +6,7 @@ import hashlib
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from kb.bert import Bert
 
 BATCH = 32
+FEW = 8
 PROJECT = Path(__file__).resolve().parents[1]
 IDENTITY_FILES = ("model.safetensors", "tokenizer.json", "config.json", "modules.json", "1_Pooling/config.json")
 
@@ -47,11 +49,23 @@ def shared_encoder(folder: Path | None = None) -> Encoder:
     return Encoder(folder)
 
 
+@dataclass(frozen=True)
+class Tokens:
+    """A text in its encoder's eyes: `vector` [d] of the whole, `vectors` [n, d] of its tokens, all of unit length.
+
+    Token i is the text's characters `places[i, 0]` to `places[i, 1]`; tokens that stand for no characters are left out.
+    """
+
+    vector: NDArray[np.float32]
+    vectors: NDArray[np.float32]
+    places: NDArray[np.int32]
+
+
 class Encoder:
     """A sentence-transformers folder, loaded when first needed. Safe to use from several threads.
 
-    One text goes through `kb.bert`, where the model is of that kind, on one thread: a second one gains 2 ms, and waits without end
-    for a core that other programs keep busy. Many texts go through torch, which is loaded for the first of them.
+    A few texts, as a question with what is asked about it, go through `kb.bert`, where the model is of that kind. Many go through torch,
+    which is loaded for the first of them.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -96,13 +110,29 @@ class Encoder:
         Batches hold texts of like length. `on_progress` gets the number of texts done so far.
         """
         single = self._loaded_single()
-        if single is None or len(texts) > 1:
+        if single is None or len(texts) > FEW:
             return self._encoded_in_batches(texts, on_progress)
-        with self._lock:
-            vectors = [single.encode(text) for text in texts]
+        vectors = single.encode(texts)
         if on_progress and texts:
             on_progress(len(texts))
-        return np.stack(vectors) if vectors else np.zeros((0, self.dimension), np.float32)
+        return vectors
+
+    def tokens(self, texts: Sequence[str]) -> list[Tokens]:
+        """What `encode` makes vectors of, token by token, cut at the model's longest text.
+
+        An encoder whose tokenizer does not tell where its tokens stand gives one token for the whole text.
+        """
+        single = self._loaded_single()
+        if single is not None and len(texts) == 1:
+            with self._lock:
+                return [_tokens(*single.encode_tokens(texts[0]))]
+        vectors, model = self.encode(texts), self._loaded()
+        if not getattr(model.tokenizer, "is_fast", False):
+            return [Tokens(vector, vector[None], np.asarray([[0, len(text)]], np.int32)) for vector, text in zip(vectors, texts, strict=True)]
+        with self._lock:
+            found = model.encode(list(texts), batch_size=BATCH, output_value="token_embeddings", convert_to_numpy=False, show_progress_bar=False)
+            cut = model.tokenizer(list(texts), truncation=True, max_length=model.max_seq_length, return_offsets_mapping=True)
+        return [_tokens(*made) for made in zip(vectors, (each.float().numpy() for each in found), cut["offset_mapping"], strict=True)]
 
     def _encoded_in_batches(self, texts: Sequence[str], on_progress: Callable[[int], None] | None) -> NDArray[np.float32]:
         model = self._loaded()
@@ -133,3 +163,11 @@ class Encoder:
                 logging.disable_progress_bar()  # type: ignore[no-untyped-call,unused-ignore]
                 self._model = SentenceTransformer(str(self.folder), device="cpu", local_files_only=True)
             return self._model
+
+
+def _tokens(vector: NDArray[np.float32], hidden: NDArray[np.float32], offsets: Sequence[tuple[int, int]]) -> Tokens:
+    places = np.asarray(offsets, np.int32).reshape(-1, 2)  # [n, 2]
+    stands = places[:, 1] > places[:, 0]
+    vectors = hidden[: len(places)][stands]
+    lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return Tokens(vector, np.asarray(vectors / lengths, np.float32), places[stands])

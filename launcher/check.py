@@ -6,7 +6,18 @@ import importlib
 import sqlite3
 import sys
 
-LIBRARIES = ("streamlit", "torch", "faiss", "sentence_transformers", "pypdfium2", "docx", "lxml", "tokenizers", "safetensors")
+LIBRARIES = (
+    "streamlit",
+    "torch",
+    "faiss",
+    "onnxruntime",
+    "sentence_transformers",
+    "pypdfium2",
+    "docx",
+    "lxml",
+    "tokenizers",
+    "safetensors",
+)
 
 
 def main() -> int:

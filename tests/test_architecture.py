@@ -69,7 +69,7 @@ for name in names:
     for module in pkgutil.walk_packages(package.__path__, name + "."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
-heavy = sorted({"torch", "faiss", "streamlit", "transformers", "sentence_transformers"} & set(sys.modules))
+heavy = sorted({"torch", "faiss", "onnxruntime", "streamlit", "transformers", "sentence_transformers"} & set(sys.modules))
 print(json.dumps({"deeds": seen, "threads": [t.name for t in threading.enumerate()], "heavy": heavy}))
 """
 

@@ -1,15 +1,16 @@
-"""The encoder for one text: the same vectors as torch."""
+"""The encoder for a few texts: the same vectors as torch."""
 
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from kb import bert
-from kb.encoder import Encoder
+from kb.encoder import FEW, Encoder
 
 WORDS = ["the", "pump", "valve", "oil", "leaks", "turn", "off", "on", "42", "bar", "what", "is", "pressure"]
 TEXTS = ["What is the pressure?", "the pump leaks oil", "turn off the valve " * 30, "unknown words only", ""]
@@ -68,11 +69,29 @@ def write_modules(place: Path, pooling: str) -> None:
 
 def test_one_text_gets_the_vector_that_torch_gives_it(folder: Path) -> None:
     encoder = Encoder(folder)
-    batch = encoder.encode(TEXTS)
-    for text, expected in zip(TEXTS, batch, strict=True):
+    by_torch = encoder.encode([*TEXTS, *["oil"] * FEW])[: len(TEXTS)]
+    for text, expected in zip(TEXTS, by_torch, strict=True):
         vector = encoder.encode([text])
         assert vector.shape == (1, 32) and vector.dtype == np.float32
         assert np.allclose(vector[0], expected, atol=1e-5), text
+
+
+def test_texts_that_go_through_together_do_not_see_each_other(folder: Path) -> None:
+    single = bert.load(folder)
+    assert single is not None
+    texts = [*TEXTS, "off on", *TEXTS]
+    alone = np.concatenate([single.encode([text]) for text in texts])
+    assert np.allclose(single.encode(texts), alone, atol=1e-5)
+    assert single.encode([]).shape == (0, 32)
+
+
+def test_without_onnxruntime_torch_encodes_everything(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected = Encoder(folder).encode(["the pump"])
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    assert np.allclose(Encoder(folder).encode(["the pump"]), expected, atol=1e-5)
+    assert "onnxruntime cannot be loaded" in caplog.text
 
 
 def test_a_long_text_is_cut_where_torch_cuts_it(folder: Path) -> None:
@@ -103,4 +122,4 @@ def test_the_default_encoder_is_computed_without_torch(default_encoder: Path) ->
     encoder = Encoder(default_encoder)
     assert bert.load(default_encoder) is not None
     texts = ["what does alarm E-17 mean?", "Schmiermittel für die Pumpe", "42 bar " * 200]
-    assert np.allclose(np.concatenate([encoder.encode([text]) for text in texts]), encoder.encode(texts), atol=1e-5)
+    assert np.allclose(np.concatenate([encoder.encode([text]) for text in texts]), encoder.encode([*texts, *["oil"] * FEW])[:3], atol=1e-5)
