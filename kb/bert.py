@@ -35,26 +35,35 @@ class Bert:
     """Texts -> vectors of unit length: mean over the last layer's tokens. `tokenizer` cuts at the model's longest text."""
 
     tokenizer: Any
-    session: Any  # (x [n, d], mask [n, n], pool [b, n]) -> [b, d]
+    session: Any  # (x [n, d], mask [n, n], pool [b, n]) -> [b, d], [n, d]
     words: Vector  # [vocabulary, d]
     places: Vector  # [longest, d], with the one token type added
 
     def encode(self, texts: Sequence[str]) -> Vector:
         """[len(texts), d]."""
-        tokens = [self.tokenizer.encode(text).ids for text in texts]
-        means = [self._means(group) for group in _groups(tokens)]
-        rows = np.concatenate(means) if means else np.zeros((0, self.words.shape[1]), np.float32)
-        return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12), np.float32)
+        found = [self._through(group)[0] for group in _groups([self.tokenizer.encode(text).ids for text in texts])]
+        return _unit(np.concatenate(found)) if found else np.zeros((0, self.words.shape[1]), np.float32)
 
-    def _means(self, texts: Sequence[Sequence[int]]) -> Vector:
-        """One pass: [len(texts), d]."""
+    def encode_tokens(self, texts: Sequence[str]) -> list[tuple[Vector, Vector, list[tuple[int, int]]]]:
+        """For each text its vector [d], the last layer's vector of each token [n, d], and the characters that each token stands for."""
+        cut = [self.tokenizer.encode(text) for text in texts]
+        passes = [self._through(group) for group in _groups([text.ids for text in cut])]
+        if not passes:
+            return []
+        vectors, hidden = (np.concatenate(each) for each in zip(*passes, strict=True))  # [len(texts), d], [all tokens, d]
+        ends = np.cumsum([len(text.ids) for text in cut])[:-1]
+        return [(*made, text.offsets) for *made, text in zip(_unit(vectors), np.split(hidden, ends), cut, strict=True)]
+
+    def _through(self, texts: Sequence[Sequence[int]]) -> tuple[Vector, Vector]:
+        """One pass over the tokens of texts: the mean of each text [len(texts), d], the last layer of each token [n, d]."""
         lengths = [len(text) for text in texts]
         text_of = np.repeat(np.arange(len(texts)), lengths)  # [n]
         x = np.concatenate([self.words[text] + self.places[: len(text)] for text in texts])  # [n, d]
         own = text_of == np.arange(len(texts))[:, None]  # [b, n]
         mask = np.where(own[text_of], np.float32(0), FAR)  # [n, n]
-        pool = own / np.asarray(lengths, np.float32)[:, None]  # [b, n]
-        return np.asarray(self.session.run(None, {"x": x, "mask": mask, "pool": pool.astype(np.float32)})[0], np.float32)
+        pool = (own / np.asarray(lengths, np.float32)[:, None]).astype(np.float32)  # [b, n]
+        mean, hidden = self.session.run(None, {"x": x, "mask": mask, "pool": pool})
+        return mean, hidden
 
 
 def load(folder: Path) -> Bert | None:
@@ -80,12 +89,12 @@ def load(folder: Path) -> Bert | None:
 
 
 def graph(tensors: Mapping[str, Vector], config: Mapping[str, Any]) -> bytes:
-    """The transformer from embedded tokens to the mean of each text, as an ONNX model: inputs as `Bert.session` takes them."""
+    """The transformer as an ONNX model, from embedded tokens to the mean of each text and the last layer: see `Bert.session`."""
     made = _Layers(Graph(), tensors, int(config["num_attention_heads"]), float(config["layer_norm_eps"]))
     x = made.norm("x", "embeddings.LayerNorm")
     for number in range(int(config["num_hidden_layers"])):
         x = made.layer(x, f"encoder.layer.{number}")
-    return made.graph.model({"x": 2, "mask": 2, "pool": 2}, made.graph.node("MatMul", "pool", x))
+    return made.graph.model({"x": 2, "mask": 2, "pool": 2}, made.graph.node("MatMul", "pool", x), x)
 
 
 @dataclass(frozen=True)
@@ -129,6 +138,11 @@ class _Layers:
         shape = self.graph.constant(np.asarray([-1, self.heads, size]))
         parts = self.graph.node("Reshape", self.dense(x, name, scale), shape)  # [n, heads, d / heads]
         return self.graph.node("Transpose", parts, perm=(1, 2, 0) if turned else (1, 0, 2))
+
+
+def _unit(rows: Vector) -> Vector:
+    """Rows [n, d] at length 1."""
+    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12), np.float32)
 
 
 def _groups(texts: Sequence[Sequence[int]]) -> Iterator[list[Sequence[int]]]:

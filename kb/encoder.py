@@ -123,14 +123,17 @@ class Encoder:
         An encoder whose tokenizer does not tell where its tokens stand gives one token for the whole text.
         """
         single = self._loaded_single()
-        if single is not None and len(texts) == 1:
-            with self._lock:
-                return [_tokens(*single.encode_tokens(texts[0]))]
+        if single is not None and len(texts) <= FEW:
+            return [_tokens(*made) for made in single.encode_tokens(texts)]
         vectors, model = self.encode(texts), self._loaded()
         if not getattr(model.tokenizer, "is_fast", False):
-            return [Tokens(vector, vector[None], np.asarray([[0, len(text)]], np.int32)) for vector, text in zip(vectors, texts, strict=True)]
+            return [
+                Tokens(vector, vector[None], np.asarray([[0, len(text)]], np.int32)) for vector, text in zip(vectors, texts, strict=True)
+            ]
         with self._lock:
-            found = model.encode(list(texts), batch_size=BATCH, output_value="token_embeddings", convert_to_numpy=False, show_progress_bar=False)
+            found = model.encode(
+                list(texts), batch_size=BATCH, output_value="token_embeddings", convert_to_numpy=False, show_progress_bar=False
+            )
             cut = model.tokenizer(list(texts), truncation=True, max_length=model.max_seq_length, return_offsets_mapping=True)
         return [_tokens(*made) for made in zip(vectors, (each.float().numpy() for each in found), cut["offset_mapping"], strict=True)]
 

@@ -44,14 +44,14 @@ class Graph:
         self._nodes.append(given + _bytes(2, name.encode()) + _bytes(4, operator.encode()) + said)
         return name
 
-    def model(self, inputs: Mapping[str, int], output: str) -> bytes:
-        """The whole as a model: float inputs by name with their number of dimensions, each of any size; `output` is a matrix."""
+    def model(self, inputs: Mapping[str, int], *outputs: str) -> bytes:
+        """The whole as a model: float inputs by name with their number of dimensions, each of any size; outputs are matrices."""
         graph = [
             *(_bytes(1, node) for node in self._nodes),
             _bytes(2, b"graph"),
             *(_bytes(5, constant) for constant in self._constants),
             *(_bytes(11, _float_array(name, dimensions)) for name, dimensions in inputs.items()),
-            _bytes(12, _float_array(output, 2)),
+            *(_bytes(12, _float_array(name, 2)) for name in outputs),
         ]
         return _number(1, IR_VERSION) + _bytes(8, _number(2, OPSET)) + _bytes(7, b"".join(graph))
 

@@ -85,6 +85,16 @@ def test_texts_that_go_through_together_do_not_see_each_other(folder: Path) -> N
     assert single.encode([]).shape == (0, 32)
 
 
+def test_tokens_are_those_of_torch_with_their_places(folder: Path) -> None:
+    encoder = Encoder(folder)
+    few = encoder.tokens(TEXTS[:3])
+    by_torch = encoder.tokens([*TEXTS[:3], *["oil"] * FEW])
+    for text, one, other in zip(TEXTS, few, by_torch, strict=False):
+        assert np.allclose(one.vector, other.vector, atol=1e-5) and np.allclose(one.vectors, other.vectors, atol=1e-5)
+        assert (one.places == other.places).all() and one.places[0].tolist() == [0, len(text.split()[0])]
+    assert encoder.tokens([]) == []
+
+
 def test_without_onnxruntime_torch_encodes_everything(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
