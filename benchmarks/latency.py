@@ -7,7 +7,7 @@ DIR is used again. Pairs go into the bank without the round-trip filter, which t
 Questions are those of the bank in other words, and some about something else. `--train` times a training run over the bank.
 
 Encoding 20,000 passages takes minutes to hours, so that vectors here are sums of one random direction a word, of the encoder's length;
-each question is encoded by the real encoder all the same, once, and its vector thrown away. `--encoder` takes the real vectors.
+what a question has encoded goes through the real encoder all the same, and its vectors are thrown away. `--encoder` takes the real vectors.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from unittest import mock
 import numpy as np
 from numpy.typing import NDArray
 
-from kb import lexical
 from kb.bert import Bert
 from kb.dense import DenseIndex
-from kb.encoder import Encoder
+from kb.encoder import FEW, Encoder
 from kb.library import Library
+from kb.words import WordIndex
 from surrogates import bank, confidence, gates, router, structure, surrogate, teaching, training
 from surrogates.offtopic import QUESTIONS as OFF_TOPIC
 from surrogates.scheduling import Scheduler
@@ -66,7 +66,7 @@ CAUSES = (
     "low oil level", "dirty element", "broken wire", "wrong setting",
 )  # fmt: skip
 SECTIONS = 200  # of one manual
-STEPS = ("encode", "full text", "vectors", "gates", "head")
+STEPS = ("encode", "full text", "vectors", "gates", "head", "search", "predict")
 
 
 def main() -> None:
@@ -92,7 +92,7 @@ def main() -> None:
 
 
 class Hashed(Encoder):
-    """Each word has a fixed random direction, a text is their sum; a single text goes through the real encoder too, for its time."""
+    """Each word has a fixed random direction, a text is their sum; a few texts go through the real encoder too, for its time."""
 
     name = "hashed-words-384"
     dimension = 384
@@ -103,7 +103,7 @@ class Hashed(Encoder):
 
     def encode(self, texts: Sequence[str], on_progress: Callable[[int], None] | None = None) -> NDArray[np.float32]:
         """[len(texts), 384], of unit length."""
-        if len(texts) == 1:
+        if len(texts) <= FEW:
             super().encode(texts)
         vectors = np.full((len(texts), self.dimension), 1e-4, np.float32)  # [n, d]
         for row, text in enumerate(texts):
@@ -190,7 +190,6 @@ def measure(library: Library, count: int) -> dict[str, Any]:
                 whole.append(time.perf_counter() - started)
                 computed.append(time.process_time() - busy)
                 instant += answer.route == "surrogate"
-                spent["search"].append(answer.seconds.search or 0.0)
     for name, times in (("whole", whole), ("cpu", computed), *sorted(spent.items())):
         print(f"  {name:10s} p50 {1000 * quantile(times, 0.5):7.2f} ms   p95 {1000 * quantile(times, 0.95):7.2f} ms")
     parts = {name: round(1000 * quantile(times, 0.5), 2) for name, times in spent.items()}
@@ -231,10 +230,12 @@ def timed(spent: dict[str, list[float]]) -> Iterator[None]:
     with ExitStack() as stack:
         for name, owner, attribute in (
             ("encode", Bert, "encode"),
-            ("full text", lexical, "rank"),
+            ("full text", WordIndex, "rank"),
             ("vectors", DenseIndex, "search"),
             ("gates", gates, "refusal"),
             ("head", confidence.Head, "confidence"),
+            ("search", Library, "search"),
+            ("predict", surrogate.Surrogate, "predict"),
         ):
             spent[name] = []
             original = getattr(owner, attribute)
