@@ -23,7 +23,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from kb.library import Library  # noqa: E402 - the project is not installed
+from benchmarks import human  # noqa: E402 - the project is not installed
+from kb.library import Library  # noqa: E402
 from surrogates import answerable, prompt  # noqa: E402
 from surrogates.answerable import Evidence  # noqa: E402
 from surrogates.procedures import complete  # noqa: E402
@@ -33,7 +34,7 @@ from surrogates.verify import settle, tidy, verify  # noqa: E402
 from surrogates.wording import Rarity  # noqa: E402
 
 DATA = ROOT.parent / "shared" / "data"
-DECLINED_AT_LEAST = 0.97  # of the unanswerable questions; two points above the aim, since a new library differs
+DECLINED_AT_LEAST = 0.96  # of the unanswerable questions; a point above the aim, since a new library differs
 
 
 @dataclass(frozen=True)
@@ -109,22 +110,50 @@ def fit_answerable(work: Path) -> dict[str, Any]:
     """Fit the weights on all libraries, judge them on each library left out, and print what `surrogates/answerable.py` should hold."""
     held, others = article_questions(articles()[0::2]), article_questions(articles()[1::2])
     phone, faq, odd = phone_questions(), faq_questions(), out_of_scope()[:300]
+    typed = {name: [Asked(line["question"]) for line in _typed(name, "development", True)] for name in ("klipper", "grbl")}
     sets = {
-        "phone": (phone, [*others[::4], *faq, *odd]),
-        "articles": (held[::2], [*others[::2], *phone, *faq, *odd]),
-        "klipper_docs": (faq, [*others[::4], *phone, *odd]),
-        "grbl_docs": ([], [*others[::4], *phone, *faq, *odd]),
+        "phone": (phone, [*others[::4], *faq, *odd, *typed["klipper"], *typed["grbl"]]),
+        "articles": (held[::2], [*others[::2], *phone, *faq, *odd, *typed["klipper"], *typed["grbl"]]),
+        "klipper_docs": ([*faq, *typed["klipper"]], [*others[::4], *phone, *odd]),
+        "grbl_docs": (typed["grbl"], [*others[::4], *phone, *faq, *odd]),
     }
     features, labels, groups = [], [], []
     for name, (positive, negative) in sets.items():
-        with open_library(work, name) as library:
-            rarity = Rarity.of_library(library.connection)
-            for question, label in [*((entry, 1) for entry in positive), *((entry, 0) for entry in negative)]:
-                hits = library.search(question.text, limit=10)
-                features.append(astuple(answerable.evidence(question.text, hits, rarity)))
-                labels.append(label)
-                groups.append(name)
-    return _report_fit(np.array(features), np.array(labels), np.array(groups))
+        asked = [*((entry.text, 1) for entry in positive), *((entry.text, 0) for entry in negative)]
+        features += _evidence(work, name, [text for text, _ in asked])
+        labels += [label for _, label in asked]
+        groups += [name] * len(asked)
+    fitted = _report_fit(np.array(features), np.array(labels), np.array(groups))
+    return {**fitted, "typed": judge_typed(work)}
+
+
+def _typed(library: str, split: str, is_answerable: bool) -> list[dict[str, Any]]:
+    return [line for line in human.questions(library, split) if line.get("answerable", True) == is_answerable]
+
+
+def _evidence(work: Path, name: str, questions: Sequence[str]) -> list[tuple[float, ...]]:
+    with open_library(work, name) as library:
+        rarity = Rarity.of_library(library.connection)
+        return [astuple(answerable.evidence(text, library.search(text, limit=10), rarity)) for text in questions]
+
+
+def judge_typed(work: Path) -> dict[str, dict[str, float]]:
+    """What the shipped weights decline of people's questions, and of those of the same field that nothing in the documents answers."""
+    found: dict[str, dict[str, float]] = {}
+    for library, source in human.FOLDERS.items():
+        for split in ("development", "held-out"):
+            for word, is_answerable in (("answerable", True), ("near", False)):
+                texts = [line["question"] for line in _typed(library, split, is_answerable)]
+                if texts:
+                    kept = [
+                        answerable.probability(Evidence(*values))
+                        for values in _evidence(work, "phone" if library == "phone" else source, texts)
+                    ]
+                    declined = sum(value < answerable.ANSWERABLE_AT_LEAST for value in kept) / len(kept)
+                    found.setdefault(f"{library} {split}", {})[f"{word}_declined_of_{len(texts)}"] = round(declined, 3)
+    for name, rates in found.items():
+        print(f"{name:22s} {rates}")
+    return found
 
 
 def _report_fit(features: Any, labels: Any, groups: Any) -> dict[str, Any]:

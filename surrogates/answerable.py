@@ -34,9 +34,9 @@ class Evidence:
 
 
 # fitted by `python benchmarks/answers.py answerable`; see docs/benchmarks/asking.md
-WEIGHTS = Evidence(cosine=15.78, sentence=1.70, covered=3.16, together=0.65, codes=1.32)
-BIAS = -11.05
-ANSWERABLE_AT_LEAST = 0.41
+WEIGHTS = Evidence(cosine=17.96, sentence=0.41, covered=5.24, together=-0.22, codes=1.51)
+BIAS = -10.98
+ANSWERABLE_AT_LEAST = 0.51
 
 
 def evidence(question: str, hits: Sequence[Hit], rarity: Rarity) -> Evidence:
