@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from surrogates import bank, corrections, parts, procedures, prompt, settings, threshold
+from surrogates import bank, conflicts, corrections, parts, procedures, prompt, settings, threshold
 from surrogates.answer import Answer, Timings
 from surrogates.answerable import is_answerable
 from surrogates.gates import has_referents, is_one_question
@@ -191,6 +191,7 @@ def _written(question: str, hits: Sequence[Hit], resources: Resources, clock: _C
         begun + generation.text, question, quotes, passages[: prompt.SHIPPED.passages], rarity, is_finished=generation.finish == "stop"
     )
     answer = _shown(settled, hits, resources, clock, [STOPPED] * (generation.finish == "cancelled"))
+    answer = conflicts.beside(answer, question, ranked, rarity)
     seconds = replace(answer.seconds, first_token=generation.first_token_seconds)
     return replace(answer, seconds=seconds, teacher=teacher if answer.route == "engine" else None)
 
