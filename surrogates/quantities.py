@@ -100,6 +100,12 @@ def signature(text: str) -> Signature:
     return Signature(frozenset(quantities.values()), frozenset(codes.values()))
 
 
+@lru_cache(maxsize=4096)
+def codes(text: str) -> frozenset[str]:
+    """The codes of `text` alone, as `signature` has them, in half its time."""
+    return frozenset(_read_codes(text)[0].values())
+
+
 def facts(text: str) -> tuple[str, ...]:
     """The quantities and codes of `text` in the order in which it names them.
 
@@ -111,13 +117,18 @@ def facts(text: str) -> tuple[str, ...]:
 
 
 def _read(text: str) -> tuple[dict[int, str], dict[int, str]]:
-    """Quantities and codes by where they begin. What is read is blanked, so that it is not read again."""
-    codes: dict[int, str] = {}
-    rest = _SPACED_CODE.sub(lambda match: _take_spaced(match, codes), text)
-    rest = _CODE.sub(lambda match: _take_code(match, codes), rest)
+    """Quantities and codes by where they begin."""
+    codes, rest = _read_codes(text)
     quantities = {match.start(): _quantity(match) for match in _QUANTITY.finditer(rest)}
     quantities |= {match.start(): f"plain {_SPELLED[match.group().casefold()]}" for match in _SPELLED_WORD.finditer(text)}
     return quantities, codes
+
+
+def _read_codes(text: str) -> tuple[dict[int, str], str]:
+    """Codes by where they begin, and the text with blanks in their place, so that they are not read again."""
+    codes: dict[int, str] = {}
+    rest = _SPACED_CODE.sub(lambda match: _take_spaced(match, codes), text)
+    return codes, _CODE.sub(lambda match: _take_code(match, codes), rest)
 
 
 def unsupported(claim: str, source: str) -> frozenset[str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from surrogates.quantities import signature
+from surrogates.quantities import codes
 
 WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 # Words that carry the grammar of an English question; what is left names things and actions.
@@ -64,17 +64,23 @@ def fold(text: str) -> str:
 
 def words(text: str) -> list[str]:
     """Every word in order, folded."""
-    return [match.group() for match in WORD.finditer(fold(text))]
+    return WORD.findall(fold(text))
 
 
 @lru_cache(maxsize=16384)
 def content(text: str) -> frozenset[str]:
     """Stems of the words that name things and actions, and codes in one spelling ("E-17" is "e17"); numbers are left to `quantities`."""
-    named = (word.removesuffix("'s") for word in words(text) if word not in FUNCTION_WORDS)
-    stems = (stem(word) for word in named if len(word) > 1 and (word.isalpha() or not any(character.isdigit() for character in word)))
-    return frozenset(stems) | signature(text).codes
+    return frozenset(filter(None, map(_named, words(text)))) | codes(text)
 
 
+@lru_cache(maxsize=65536)
+def _named(word: str) -> str:
+    """The stem of a word that names something, else nothing."""
+    bare = "" if word in FUNCTION_WORDS else word.removesuffix("'s")
+    return stem(bare) if len(bare) > 1 and not any(character.isdigit() for character in bare) else ""
+
+
+@lru_cache(maxsize=4096)
 def language(text: str) -> str | None:
     """The language that the function words of `text` speak for ("en", "de" ..), "other script" if it is not Latin, None if unclear."""
     letters = [character for character in text if character.isalpha()]
@@ -92,6 +98,7 @@ class Rarity:
 
     passages: int
     frequency: Counter[str] = field(repr=False)
+    _weights: dict[str, float] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> Rarity:
@@ -115,7 +122,9 @@ class Rarity:
 
     def idf(self, word: str) -> float:
         """ln((n + 1) / (df + 0.5)), at least 0.1; a word that the library lacks weighs most."""
-        return max(0.1, math.log((self.passages + 1) / (self.frequency.get(word, 0) + 0.5)))
+        if word not in self._weights:
+            self._weights[word] = max(0.1, math.log((self.passages + 1) / (self.frequency.get(word, 0) + 0.5)))
+        return self._weights[word]
 
     def knows(self, word: str) -> bool:
         """Whether any passage has the word."""
