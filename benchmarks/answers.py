@@ -1,7 +1,7 @@
 """Measures the main path on development documents: `answerable` fits and judges when to decline, `written` compares ways to answer.
 
-    python benchmarks/answers.py answerable --work DIR
-    python benchmarks/answers.py written --work DIR [--limit N]
+    python -m benchmarks.answers answerable --work DIR
+    python -m benchmarks.answers written --work DIR [--limit N]
 
 `--work` keeps the libraries between runs. The documents are those in ../shared/data; without them nothing can be measured.
 """

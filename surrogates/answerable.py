@@ -33,7 +33,7 @@ class Evidence:
     codes: float
 
 
-# fitted by `python benchmarks/answers.py answerable`; see docs/benchmarks/asking.md
+# fitted by `python -m benchmarks.answers answerable`; see docs/benchmarks/asking.md
 WEIGHTS = Evidence(cosine=17.96, sentence=0.41, covered=5.24, together=-0.22, codes=1.51)
 BIAS = -10.98
 ANSWERABLE_AT_LEAST = 0.51
