@@ -22,7 +22,7 @@ INNER_LISTS = 2  # one in the other that may stand inside a step
 BETWEEN_WORDS = 150  # that may stand from the beginning of one step to that of the next
 LONGEST_WORDS = 600  # what is longer is a chapter with numbered sections; its quote stays as it is
 REPEATED_UNITS = 3  # at a passage's beginning that may repeat the caption or lead-in of the passage before
-NUMBER = re.compile(r"^\s*(?:\(?(\d{1,2})[.)]|step\s+(\d{1,2})\b)", re.IGNORECASE)
+NUMBER = re.compile(r"^\s*(?:\(?(\d{1,2})[.)]\s|step\s+(\d{1,2})\b)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

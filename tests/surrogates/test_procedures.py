@@ -107,3 +107,5 @@ def test_steps_are_told_from_a_single_number() -> None:
     passage = Section("1. Stop it.\n2. Pull it.").passages[0]
     assert has_steps([Quote(passage, 0, 11), Quote(passage, 12, 23)])
     assert not has_steps([Quote(passage, 0, 11)])
+    sizes = Section("3.5 mm is the smaller one.\n4.5 mm is the larger one.").passages[0]
+    assert not has_steps([Quote(sizes, 0, len(sizes.text))])
