@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,16 +48,18 @@ class DenseIndex:
         self.unsaved = True
         return changed
 
-    def search(self, vector: NDArray[np.float32], limit: int, only: Iterable[int] | None = None) -> list[tuple[int, float]]:
+    def search(
+        self, vector: NDArray[np.float32], limit: int, only: Sequence[int] | NDArray[np.int64] | None = None
+    ) -> list[tuple[int, float]]:
         """[(passage id, cosine)], best first, of the passages `only` (None: all)."""
         import faiss
 
         parameters = None
         if only is not None:
-            wanted = np.fromiter(only, dtype=np.int64)
-            if not len(wanted):
+            bits = _bits(np.asarray(only, np.int64))
+            if not len(bits):
                 return []
-            parameters = faiss.SearchParameters(sel=faiss.IDSelectorBatch(wanted))  # type: ignore[call-arg]
+            parameters = faiss.SearchParameters(sel=faiss.IDSelectorBitmap(bits))  # type: ignore[call-arg,arg-type]
         if not len(self):
             return []
         faiss.omp_set_num_threads(1)  # one question is scanned by one thread; the others would only wait and burn their cores
@@ -115,6 +117,13 @@ class DenseIndex:
             if kept:
                 self._index.add_with_ids(np.stack([found[passage] for passage in kept]), np.array(kept, dtype=np.int64))
         return len(missing)
+
+
+def _bits(ids: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """One bit for each id from 0 on, set where it is wanted: a look into it costs a third of a look into a set."""
+    wanted = np.zeros(int(ids.max(initial=-1)) + 1, np.bool_)
+    wanted[ids] = True
+    return np.packbits(wanted, bitorder="little")
 
 
 def read_index(file: Path) -> tuple[Any, dict[str, Any]]:
