@@ -53,6 +53,27 @@ def test_a_failed_transaction_is_rolled_back_with_what_is_nested_in_it(connectio
     assert setting(connection, "k", "unset") == "unset" and not connection.in_transaction
 
 
+def test_a_full_disk_is_named_and_leaves_what_was_there(connection: sqlite3.Connection) -> None:
+    set_setting(connection, "k", 1)
+    pages = connection.execute("PRAGMA page_count").fetchone()[0]
+    connection.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(sqlite3.OperationalError, match="full"), transaction(connection):
+        set_setting(connection, "k", 2)
+        connection.execute("CREATE TABLE filler AS SELECT randomblob(1000000) AS x")
+    assert setting(connection, "k", "unset") == 1 and not connection.in_transaction
+    connection.execute("PRAGMA max_page_count = 1000000")
+    set_setting(connection, "k", 3)
+    assert setting(connection, "k", "unset") == 3
+
+
+def test_a_commit_that_fails_leaves_no_transaction_for_the_next_one_to_join(connection: sqlite3.Connection) -> None:
+    connection.execute("CREATE TABLE parts(id INTEGER PRIMARY KEY)")
+    connection.execute("CREATE TABLE uses(part INTEGER REFERENCES parts(id) DEFERRABLE INITIALLY DEFERRED)")
+    with pytest.raises(sqlite3.IntegrityError), transaction(connection):
+        connection.execute("INSERT INTO uses VALUES (9)")
+    assert not connection.in_transaction
+
+
 def test_a_home_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x", encoding="utf-8")
     with pytest.raises(UnusableHome, match="choose a writable folder"):
