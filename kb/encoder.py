@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -64,15 +66,15 @@ class Tokens:
 class Encoder:
     """A sentence-transformers folder, loaded when first needed. Safe to use from several threads.
 
-    A few texts, as a question with what is asked about it, go through `kb.bert`, where the model is of that kind. Many go through torch,
-    which is loaded for the first of them.
+    Texts go through `kb.bert` where the model is of that kind: a few, as a question with what is asked about it, in the calling thread,
+    many in one thread a core. A model of another kind goes through torch.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder
         self._lock = threading.Lock()
         self._model: Any = None
-        self._single: Bert | None = None
+        self._plain: Bert | None = None
         self._looked = False
         self._name = ""
 
@@ -101,18 +103,18 @@ class Encoder:
     @property
     def dimension(self) -> int:
         """Length of a vector."""
-        single = self._loaded_single()
-        return int(single.words.shape[1]) if single else int(self._loaded().get_embedding_dimension())
+        plain = self._loaded_plain()
+        return int(plain.words.shape[1]) if plain else int(self._loaded().get_embedding_dimension())
 
     def encode(self, texts: Sequence[str], on_progress: Callable[[int], None] | None = None) -> NDArray[np.float32]:
         """Vectors of unit length, [len(texts), dimension], in the order of `texts`.
 
         Batches hold texts of like length. `on_progress` gets the number of texts done so far.
         """
-        single = self._loaded_single()
-        if single is None or len(texts) > FEW:
+        plain = self._loaded_plain()
+        if plain is None or len(texts) > FEW:
             return self._encoded_in_batches(texts, on_progress)
-        vectors = single.encode(texts)
+        vectors = plain.encode(texts)
         if on_progress and texts:
             on_progress(len(texts))
         return vectors
@@ -122,9 +124,9 @@ class Encoder:
 
         An encoder whose tokenizer does not tell where its tokens stand gives one token for the whole text.
         """
-        single = self._loaded_single()
-        if single is not None and len(texts) <= FEW:
-            return [_tokens(*made) for made in single.encode_tokens(texts)]
+        plain = self._loaded_plain()
+        if plain is not None:
+            return [_tokens(*made) for made in plain.encode_tokens(texts)]
         vectors, model = self.encode(texts), self._loaded()
         if not getattr(model.tokenizer, "is_fast", False):
             return [
@@ -138,24 +140,30 @@ class Encoder:
         return [_tokens(*made) for made in zip(vectors, (each.float().numpy() for each in found), cut["offset_mapping"], strict=True)]
 
     def _encoded_in_batches(self, texts: Sequence[str], on_progress: Callable[[int], None] | None) -> NDArray[np.float32]:
-        model = self._loaded()
         vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)  # [n, d]
         order = sorted(range(len(texts)), key=lambda number: len(texts[number]))
-        for first in range(0, len(order), BATCH):
-            batch = order[first : first + BATCH]
-            with self._lock:
-                vectors[batch] = model.encode(
-                    [texts[number] for number in batch], batch_size=BATCH, normalize_embeddings=True, show_progress_bar=False
-                )
-            if on_progress:
-                on_progress(min(first + BATCH, len(order)))
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            for first in range(0, len(order), BATCH):
+                batch = order[first : first + BATCH]
+                vectors[batch] = self._batch([texts[number] for number in batch], pool)
+                if on_progress:
+                    on_progress(min(first + BATCH, len(order)))
         return vectors
 
-    def _loaded_single(self) -> Bert | None:
+    def _batch(self, texts: Sequence[str], pool: Executor) -> NDArray[np.float32]:
+        plain = self._loaded_plain()
+        if plain is not None:
+            return plain.encode(texts, pool)
+        model = self._loaded()
+        with self._lock:
+            vectors: NDArray[np.float32] = model.encode(texts, batch_size=BATCH, normalize_embeddings=True, show_progress_bar=False)
+        return vectors
+
+    def _loaded_plain(self) -> Bert | None:
         with self._lock:
             if not self._looked:
-                self._single, self._looked = bert.load(self.folder), True
-            return self._single
+                self._plain, self._looked = bert.load(self.folder), True
+            return self._plain
 
     def _loaded(self) -> Any:
         with self._lock:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from kb import bert
-from kb.encoder import FEW, Encoder
+from kb.encoder import Encoder
 
 WORDS = ["the", "pump", "valve", "oil", "leaks", "turn", "off", "on", "42", "bar", "what", "is", "pressure"]
 TEXTS = ["What is the pressure?", "the pump leaks oil", "turn off the valve " * 30, "unknown words only", ""]
@@ -67,10 +68,24 @@ def write_modules(place: Path, pooling: str) -> None:
         (place / name).write_text(json.dumps(value), encoding="utf-8")
 
 
+def by_torch(folder: Path, texts: list[str], **options: Any) -> Any:
+    """What sentence-transformers makes of the texts."""
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
+    return model.encode(texts, show_progress_bar=False, **{"normalize_embeddings": True, **options})
+
+
+def test_many_texts_get_the_vectors_that_torch_gives_them(folder: Path) -> None:
+    texts = [" ".join(WORDS[: number % 13]) for number in range(70)]
+    done: list[int] = []
+    assert np.allclose(Encoder(folder).encode(texts, done.append), by_torch(folder, texts), atol=1e-5)
+    assert done == [32, 64, 70]
+
+
 def test_one_text_gets_the_vector_that_torch_gives_it(folder: Path) -> None:
     encoder = Encoder(folder)
-    by_torch = encoder.encode([*TEXTS, *["oil"] * FEW])[: len(TEXTS)]
-    for text, expected in zip(TEXTS, by_torch, strict=True):
+    for text, expected in zip(TEXTS, by_torch(folder, TEXTS), strict=True):
         vector = encoder.encode([text])
         assert vector.shape == (1, 32) and vector.dtype == np.float32
         assert np.allclose(vector[0], expected, atol=1e-5), text
@@ -87,11 +102,11 @@ def test_texts_that_go_through_together_do_not_see_each_other(folder: Path) -> N
 
 def test_tokens_are_those_of_torch_with_their_places(folder: Path) -> None:
     encoder = Encoder(folder)
-    few = encoder.tokens(TEXTS[:3])
-    by_torch = encoder.tokens([*TEXTS[:3], *["oil"] * FEW])
-    for text, one, other in zip(TEXTS, few, by_torch, strict=False):
-        assert np.allclose(one.vector, other.vector, atol=1e-5) and np.allclose(one.vectors, other.vectors, atol=1e-5)
-        assert (one.places == other.places).all() and one.places[0].tolist() == [0, len(text.split()[0])]
+    hidden = by_torch(folder, TEXTS[:3], output_value="token_embeddings", normalize_embeddings=False)
+    for text, one, other in zip(TEXTS, encoder.tokens(TEXTS[:3]), hidden, strict=False):
+        expected = other.numpy()[1 : len(one.vectors) + 1]  # without the marks of beginning and end
+        assert np.allclose(one.vectors, expected / np.linalg.norm(expected, axis=1, keepdims=True), atol=1e-5)
+        assert np.allclose(one.vector, encoder.encode([text])[0], atol=1e-6) and one.places[0].tolist() == [0, len(text.split()[0])]
     assert encoder.tokens([]) == []
 
 
@@ -132,4 +147,4 @@ def test_the_default_encoder_is_computed_without_torch(default_encoder: Path) ->
     encoder = Encoder(default_encoder)
     assert bert.load(default_encoder) is not None
     texts = ["what does alarm E-17 mean?", "Schmiermittel für die Pumpe", "42 bar " * 200]
-    assert np.allclose(np.concatenate([encoder.encode([text]) for text in texts]), encoder.encode([*texts, *["oil"] * FEW])[:3], atol=1e-5)
+    assert np.allclose(np.concatenate([encoder.encode([text]) for text in texts]), by_torch(default_encoder, texts), atol=1e-5)
