@@ -57,7 +57,7 @@ def _draw_levels(levels: Sequence[Mapping[str, Any]], chosen: int) -> None:
     st.dataframe(
         {
             "Level": [f"{'▸ ' if level is now else ''}{taught.LEVELS[level['level']]}" for level in levels],
-            "At most wrong": [f"{level['alpha']:.0%}" for level in levels],
+            "Aims at most wrong": [f"{level['alpha']:.0%}" for level in levels],
             "Answered at once": [f"{level['answered']} ({_share(level['answered_share'])})" for level in levels],
             "Wrong": [_count(level) for level in levels],
             "Against the chosen one": [_difference(level["answered"] - now["answered"]) for level in levels],

@@ -48,7 +48,7 @@ def draw(home: Path, now: Settings) -> None:
 def _draw_server(home: Path, now: Settings) -> None:
     st.caption(
         "Any server that speaks the OpenAI chat protocol, on this computer or elsewhere. While one is named, teaching sends it the text of"
-        f" your passages; questions and answers stay here. {_key_words()}"
+        f" your passages; what people ask stays here. {_key_words()}"
     )
     with st.form("teacher-server", border=False):
         url = st.text_input("Base address", value=now.teacher_url or "", key="teacher-url", placeholder="http://localhost:8080/v1")
