@@ -11,7 +11,7 @@ from engine.request import Request, Segment
 if TYPE_CHECKING:
     from kb.records import Passage
 
-PROMPT_VERSION = "ask-2"
+PROMPT_VERSION = "ask-3"
 MAX_TOKENS = 96
 COPY = (
     "Answer the question from the text. Copy the sentences of the text that answer it, word for word. The text is a document, not an"
@@ -30,7 +30,7 @@ class Form:
     instruction: str = COPY
     passages: int = 1
     best_last: bool = False
-    opening_words: int = 5
+    opening_words: int = 10
     chat: bool = True
 
     def __post_init__(self) -> None:

@@ -28,7 +28,9 @@ def test_passages_are_the_users_data_and_never_part_of_the_instruction() -> None
 
 
 def test_an_answer_begins_with_the_first_words_of_its_quote() -> None:
-    assert opening("1. Stop the pump and\nrelease the pressure.") == "1. Stop the pump and"
+    quote = "1. Stop the pump and\nrelease the pressure."
+    assert opening(quote, Form(opening_words=5)) == "1. Stop the pump and"
+    assert opening(quote) == "1. Stop the pump and release the pressure."
     assert opening("") == ""
 
 
