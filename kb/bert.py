@@ -68,7 +68,10 @@ class Bert:
 
 
 def load(folder: Path) -> Bert | None:
-    """The encoder of a sentence-transformers folder; None where it is of another kind than this module computes."""
+    """The encoder of a sentence-transformers folder; None where it is of another kind than this module computes.
+
+    From then on numpy multiplies on one thread in this process: see `_one_thread`.
+    """
     config = _json(folder / "config.json")
     if not _is_plain_bert(folder, config) or not (folder / "model.safetensors").is_file():
         return None
@@ -79,6 +82,7 @@ def load(folder: Path) -> Bert | None:
         return None
     from safetensors.numpy import load_file
 
+    _one_thread()
     tensors = load_file(str(folder / "model.safetensors"))
     onnxruntime.disable_telemetry_events()  # its Windows builds report to the system
     options = onnxruntime.SessionOptions()
@@ -87,6 +91,14 @@ def load(folder: Path) -> Bert | None:
     words = tensors["embeddings.word_embeddings.weight"]
     places = tensors["embeddings.position_embeddings.weight"] + tensors["embeddings.token_type_embeddings.weight"][0]
     return Bert(_tokenizer(folder), session, words, places)
+
+
+def _one_thread() -> None:
+    """Hold numpy's OpenBLAS to one thread. After each product its others wait spinning, which takes the cores from what answers a question
+    next: at a bank of 20,000 questions every answer took twice as long."""
+    from threadpoolctl import ThreadpoolController
+
+    ThreadpoolController().select(internal_api="openblas").limit(limits=1)
 
 
 def graph(tensors: Mapping[str, Vector], config: Mapping[str, Any]) -> bytes:

@@ -136,6 +136,14 @@ def test_an_encoder_of_another_kind_is_left_to_torch(folder: Path, tmp_path: Pat
     assert vectors.shape == (1, 32) and not np.allclose(vectors, Encoder(folder).encode(["the pump"]), atol=1e-3)
 
 
+def test_products_run_on_one_thread_once_the_encoder_is_loaded(folder: Path) -> None:
+    from threadpoolctl import threadpool_info
+
+    bert.load(folder)
+    libraries = [entry for entry in threadpool_info() if entry["internal_api"] == "openblas"]
+    assert all(entry["num_threads"] == 1 for entry in libraries)
+
+
 def test_progress_of_one_text_is_told(folder: Path) -> None:
     done: list[int] = []
     Encoder(folder).encode(["oil"], done.append)
