@@ -46,9 +46,10 @@ def audited(name: str, work: Path, data: Path, split: str, least: float) -> Iter
                 continue
             own = [source.passage for source in given.sources]
             second = audits.second_answer(library, text, own, None, surrogate.rarity)
-            held = bank.answer(library.connection, given.answer_id)
-            stands = audits.stands_in(given.text, text, own, held.source)
-            yield stands and audits.agrees(given.text, held.support, second, surrogate.rarity), is_right(line, given)
+            source = "structure" if given.answer_id is None else bank.answer(library.connection, given.answer_id).source
+            support = [bank.Support(each.passage.id, each.quote, each.passage.quote_sha256) for each in given.sources]
+            stands = audits.stands_in(given.text, text, own, source)
+            yield stands and audits.agrees(given.text, support, second, surrogate.rarity), is_right(line, given)
 
 
 if __name__ == "__main__":

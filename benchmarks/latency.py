@@ -31,14 +31,14 @@ from numpy.typing import NDArray
 
 from kb.bert import Bert
 from kb.dense import DenseIndex
-from kb.encoder import FEW, Encoder
+from kb.encoder import FEW, Encoder, Tokens
 from kb.library import Library
 from kb.words import WordIndex
 from surrogates import bank, confidence, gates, router, structure, surrogate, teaching, training
 from surrogates.offtopic import QUESTIONS as OFF_TOPIC
 from surrogates.scheduling import Scheduler
 from surrogates.settings import Settings
-from surrogates.wording import content
+from surrogates.wording import WORD, content
 
 PARTS = (
     "pump", "valve", "filter", "gearbox", "conveyor", "spindle", "coupling", "heater", "cooler",
@@ -112,6 +112,16 @@ class Hashed(Encoder):
         if on_progress:
             on_progress(len(texts))
         return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
+
+    def tokens(self, texts: Sequence[str]) -> list[Tokens]:
+        """One token a word."""
+        found = []
+        for text, vector in zip(texts, self.encode(texts), strict=True):
+            matches = list(WORD.finditer(text))
+            vectors = np.stack([self._direction(match.group().casefold()) for match in matches])  # [n, d]
+            lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+            found.append(Tokens(vector, vectors / lengths, np.asarray([match.span() for match in matches], np.int32)))
+        return found
 
     def _direction(self, word: str) -> NDArray[np.float32]:
         if word not in self._words:

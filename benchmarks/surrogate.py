@@ -49,7 +49,7 @@ def main() -> None:
     chosen = parser.parse_args()
     result: dict[str, Any] = {}
     with taught(chosen.work / "workshop", workshop_files(chosen.data), chosen.limit) as library:
-        outcomes = ask(Surrogate(library), [*workshop_cases(), *foreign_cases(chosen.data)])
+        outcomes = ask(Surrogate(library), [*workshop_cases(), *foreign_cases(chosen.data)], bank_alone=chosen.fit)
         if chosen.fit:
             print_head(fitted(outcomes))
         result["workshop"] = report("workshop", outcomes[: len(workshop_cases())])
@@ -133,12 +133,13 @@ def foreign_cases(data: Path) -> list[Case]:
     return [Case(text, lambda prediction: False) for text in texts]
 
 
-def ask(surrogate: Surrogate, cases: Sequence[Case]) -> list[Outcome]:
-    """What the surrogate makes of each question; seconds are search and prediction with the question's vector still to be made."""
+def ask(surrogate: Surrogate, cases: Sequence[Case], *, bank_alone: bool = False) -> list[Outcome]:
+    """What the surrogate, or its bank alone, makes of each question; seconds are search and prediction, the encoding included."""
     outcomes = []
+    predict = surrogate.predict_from_bank if bank_alone else surrogate.predict
     for number, case in enumerate(cases):
         started = time.perf_counter()
-        prediction = surrogate.predict(case.question, surrogate.library.search(case.question))
+        prediction = predict(case.question, surrogate.library.search(case.question))
         seconds = time.perf_counter() - started
         right = prediction is not None and case.is_right(prediction)
         outcomes.append(Outcome(str(number), case.question, prediction, right, None, seconds))
@@ -150,7 +151,7 @@ def fitted(outcomes: Sequence[Outcome]) -> confidence.Head:
     rows: list[Features] = []
     right: list[bool] = []
     for outcome in outcomes:
-        if outcome.prediction is not None and outcome.prediction.refused_by is None:
+        if outcome.prediction is not None and outcome.prediction.refused_by is None and outcome.prediction.features is not None:
             rows.append(outcome.prediction.features)
             right.append(bool(outcome.right))
     return confidence.fit(rows, right, strength=2.0)

@@ -101,6 +101,19 @@ def store_proposed(
     return answer_id
 
 
+def adopt(connection: sqlite3.Connection, pair: Pair, checked_seq: int) -> int | None:
+    """The id of an answer that was read in its passages, which are kept with it from now on; None when one of them is gone.
+
+    It leads no question to itself: the passages are read again for the next one.
+    """
+    with transaction(connection):
+        rows = _passage_rows(connection, pair)
+        if rows is None:
+            return None
+        known = _known_id(connection, pair)
+        return _insert(connection, pair, rows, "active", ("", "read-1", checked_seq)) if known is None else known
+
+
 def add_question(
     connection: sqlite3.Connection, answer_id: int, text: str, source: str, vector: NDArray[np.float32], teacher: str = ""
 ) -> int:
@@ -231,6 +244,7 @@ class View:
     serving: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))  # [n]
     collection_ids: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))  # [n]
     _passages: dict[int, frozenset[int]] = field(default_factory=dict, repr=False)
+    _rows: dict[int, NDArray[np.int64]] = field(default_factory=dict, repr=False)
 
     def refresh(self, connection: sqlite3.Connection) -> bool:
         """Read what is new and what serves now; returns whether questions were added."""
@@ -253,6 +267,14 @@ class View:
             self._passages[answer_id] = frozenset(int(row[0]) for row in rows)
         return self._passages[answer_id]
 
+    def rows_of(self, answer_id: int) -> NDArray[np.int64]:
+        """The rows of an answer's questions."""
+        if not self._rows and len(self.ids):
+            order = np.argsort(self.answer_ids, kind="stable")
+            answers, firsts = np.unique(self.answer_ids[order], return_index=True)
+            self._rows = {int(answer): rows for answer, rows in zip(answers, np.split(order, firsts[1:]), strict=True)}
+        return self._rows.get(answer_id, np.zeros(0, np.int64))
+
     def _append(self, rows: Sequence[sqlite3.Row]) -> None:
         fresh = np.stack([np.frombuffer(row["vector"], np.float32) for row in rows])  # [m, d]
         self.vectors = np.concatenate([self.vectors, fresh]) if len(self.ids) else fresh
@@ -260,6 +282,7 @@ class View:
         self.answer_ids = np.concatenate([self.answer_ids, _column(rows, "answer_id")])
         self.collection_ids = np.concatenate([self.collection_ids, _column(rows, "collection_id")])
         self.texts += [str(row["text"]) for row in rows]
+        self._rows = {}
 
 
 def _column(rows: Iterable[sqlite3.Row], name: str) -> NDArray[np.int64]:

@@ -55,7 +55,7 @@ class Outcome:
     @property
     def cosine(self) -> float:
         """Similarity with the bank question in the frozen vectors, the plainest measure that there is; 0 without a candidate."""
-        return 0.0 if self.prediction is None else max(self.prediction.features.frozen, 0.0)
+        return 0.0 if self.prediction is None else max(self.prediction.cosine, 0.0)
 
 
 def run(home: Path, file: Path, collection: str | None = None) -> dict[str, Any]:

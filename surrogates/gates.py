@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
-from surrogates.opposites import polarity_agrees
+from surrogates.opposites import polarity_agrees, side_is_answered
 from surrogates.quantities import signature
 from surrogates.wording import Rarity, content, language, stem, words
 
@@ -50,6 +50,7 @@ _EXPLETIVE = re.compile(
     r"|\bit\s+(?:is|takes?|means?|possible)\b|\bthat\s+(?:is|are|can|has|have|was|were|do|does)\b",
     re.IGNORECASE,
 )
+_SPELLED = re.compile(r"\b(?:two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b", re.IGNORECASE)
 _PRONOUN = re.compile(r"\b(?:it|its|they|them|their|theirs|he|she|him|her|this|that|these|those)\b", re.IGNORECASE)
 _POINTED_AT = re.compile(
     r"\b(?:this|that|these|those)\s+(?:error|alarm|code|message|step|one|ones|part|value|setting|option|fault|problem|issue|thing)s?\b(?!\s*[\w-]*\d)",
@@ -108,6 +109,35 @@ def _verdicts(
     yield "pronoun", has_referents(question)
     yield "language", languages_agree(question, matched)
     yield "component", names_same_component(question, matched, evidence, rarity, settings, likeness)
+
+
+def refusal_of_place(question: str, heading: str, unit: str, text: str) -> str | None:
+    """The name of the first gate that keeps a place of a document from answering; None when all let it pass.
+
+    `unit` is the sentence, item or row that answers, `heading` its headings with the bank's question about it, `text` what is shown with
+    them. What the question names exactly must be said there; unlike a bank question, a place may say more than was asked.
+    """
+    verdicts = _place_verdicts(question, heading, unit, text)
+    return next((name for name, passes in verdicts if not passes), None)
+
+
+def _place_verdicts(question: str, heading: str, unit: str, text: str) -> Iterator[tuple[str, bool]]:
+    near, said = f"{heading}\n{unit}", f"{heading}\n{text}"
+    asked, held = signature(_without_spelled_numbers(question)), signature(said)
+    yield "numbers", asked.quantities <= held.quantities
+    yield "codes", all(any(code == other or code in other.split("/") for other in held.codes) for code in asked.codes)
+    yield "letters", frozenset(_letters(question, said)) <= frozenset(words(said))
+    yield "negation", _denials(question)[0] == 0 or _denials(near)[0] > 0 or _denials(near)[1]
+    yield "polarity", side_is_answered(question, near, said)
+    yield "quantifier", frozenset(_quantifiers(question)) <= frozenset(_quantifiers(near))
+    yield "two questions", is_one_question(question)
+    yield "pronoun", has_referents(question)
+    yield "language", languages_agree(question, said)
+
+
+def _without_spelled_numbers(question: str) -> str:
+    """ "Two printers on one computer" names no quantity that a document would have to repeat."""
+    return _SPELLED.sub(" ", question)
 
 
 def numbers_agree(question: str, matched: str) -> bool:

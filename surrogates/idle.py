@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from kb import jobs
 from kb.database import set_setting, setting
-from surrogates import audits, chat, freshness, proposals, router, sampling
+from surrogates import audits, chat, freshness, interaction, proposals, router, sampling
 from surrogates.answer import Answer
 from surrogates.question import with_topic
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CANDIDATES_AT_ONCE = 4
+READ_AT_ONCE = 4
 REASON_CHARACTERS = 100
 TRIES = 3
 """Times that taking in an answer may fail before it is left out, with the reason counted."""
@@ -31,6 +32,7 @@ def work(resources: Resources, should_stop: Callable[[], bool]) -> bool:
     """Do one piece of what waits, well under a second as a rule; False when nothing does."""
     return (
         recheck(resources, should_stop)
+        or read_on(resources, should_stop)
         or learn_back(resources)
         or sampling.prepare(resources.surrogate, CANDIDATES_AT_ONCE, should_stop) > 0
         or audits.audit_next(resources.library, resources.rarity())
@@ -48,6 +50,12 @@ def recheck(resources: Resources, should_stop: Callable[[], bool]) -> bool:
     if not should_stop():
         set_setting(library.connection, RECHECKED_KEY, newest)
     return True
+
+
+def read_on(resources: Resources, should_stop: Callable[[], bool]) -> bool:
+    """Read a few passages that came after teaching, so that they can be answered from at once too."""
+    library = resources.library
+    return interaction.has_begun(library) and interaction.read(library, should_stop=should_stop, at_most=READ_AT_ONCE) > 0
 
 
 def learn_back(resources: Resources) -> bool:

@@ -123,6 +123,27 @@ def sides_are_shown(question: str, shown: str) -> bool:
     return all(not side & asked or side & said for pair in pairs for side in (pair if pair in _pairs(_STRICT_PAIRS) else pair[1:]))
 
 
+def side_is_answered(question: str, near: str, said: str) -> bool:
+    """Whether a place of a document speaks of the side that a question about it names, and not of the other one alone.
+
+    `near` is the sentence with its headings, `said` all that is shown. A side that must be said (maximum, before, inlet), and the undoing
+    of an action (off, remove), must be somewhere in it.
+    """
+    asked, close, shown = (frozenset(_tokens(text)) for text in (question, near, said))
+    for table in (_STRICT_PAIRS, _OPPOSITES, _ACTION_PAIRS):
+        for pair in _named(table, asked):
+            named = [side for side in pair if side & asked]
+            if len(named) != 1:
+                continue
+            others = frozenset().union(*(side for side in pair if side is not named[0]))
+            if named[0] & close:
+                continue
+            must = table is _STRICT_PAIRS or (table is _ACTION_PAIRS and named[0] is not pair[0])
+            if others & close or (must and not named[0] & shown) or (others & shown and not named[0] & shown):
+                return False
+    return True
+
+
 def turned(question: str) -> str | None:
     """The question with its first word that has an opposite replaced by that; None where none has, or both sides are named already.
 

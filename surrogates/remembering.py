@@ -14,6 +14,7 @@ from kb.encoder import Encoder
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from kb.encoder import Tokens
     from kb.library import Library
 
 REMEMBERED = 4_096
@@ -27,6 +28,7 @@ class Remembering(Encoder):
         super().__init__()
         self._inner = inner
         self._kept: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
+        self._latest: tuple[str, Tokens] | None = None
 
     @property
     def folder(self) -> Path:
@@ -48,9 +50,25 @@ class Remembering(Encoder):
         found = {text: self._kept[text] for text in texts if text in self._kept}
         missing = [text for text in dict.fromkeys(texts) if text not in found]
         if missing:
-            found.update(zip(missing, self._inner.encode(missing, on_progress), strict=True))
+            made = self._take(missing[0]) if len(texts) == 1 else self._inner.encode(missing, on_progress)
+            found.update(zip(missing, made, strict=True))
         self._keep(found)
         return np.stack([found[text] for text in texts]) if texts else np.zeros((0, self.dimension), np.float32)
+
+    def tokens(self, texts: Sequence[str]) -> list[Tokens]:
+        """What `Encoder.tokens` gives; a question that was encoded a moment ago is not encoded again."""
+        if len(texts) != 1:
+            return self._inner.tokens(texts)
+        if self._latest is None or self._latest[0] != texts[0]:
+            self._take(texts[0])
+        return [self._latest[1]] if self._latest else []
+
+    def _take(self, text: str) -> NDArray[np.float32]:
+        """Encode one text token by token and keep that until the next one; its vector [1, d]."""
+        tokens = self._inner.tokens([text])[0]
+        self._latest = (text, tokens)
+        self._keep({text: tokens.vector})
+        return tokens.vector[None]
 
     def _keep(self, found: dict[str, NDArray[np.float32]]) -> None:
         for text, vector in found.items():

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from surrogates import bank, conflicts, corrections, parts, procedures, prompt, settings, threshold
+from surrogates import bank, conflicts, corrections, pairs, parts, procedures, prompt, settings, threshold
 from surrogates.answer import Answer, Timings
 from surrogates.answerable import is_answerable
 from surrogates.gates import has_referents, is_one_question
@@ -122,7 +122,9 @@ def _answered(
         prediction = resources.surrogate.predict(full, hits, collection)
         clock.lap("surrogate")
         if prediction is not None and _is_sure(prediction, resources):
-            return _instant(prediction, resources.library, clock)
+            given = _instant(prediction, resources.library, clock)
+            if given is not None:
+                return given
         if route == "surrogate":
             return _declined(NO_INSTANT, hits, clock)
     asked = parts.split(full)
@@ -156,7 +158,11 @@ def _is_sure(prediction: Prediction, resources: Resources) -> bool:
     return prediction.refused_by is None and prediction.confidence >= threshold.accept_at(resources.library, level)
 
 
-def _instant(prediction: Prediction, library: Library, clock: _Clock) -> Answer:
+def _instant(prediction: Prediction, library: Library, clock: _Clock) -> Answer | None:
+    """The answer with its place in the bank; None when a passage that it was read in has gone meanwhile."""
+    answer_id = prediction.answer_id if prediction.answer_id is not None else _kept(prediction, library)
+    if answer_id is None:
+        return None
     quotes = [Quote(source.passage, *_place(source.passage, source.quote)) for source in prediction.sources]
     return Answer(
         text=prediction.text,
@@ -164,10 +170,19 @@ def _instant(prediction: Prediction, library: Library, clock: _Clock) -> Answer:
         confidence=prediction.confidence,
         citations=tuple(quote.citation() for quote in quotes),
         seconds=clock.stop(),
-        answer_id=prediction.answer_id,
+        answer_id=answer_id,
         matched_question=prediction.matched_question,
-        teacher=bank.teacher_of(library.connection, prediction.answer_id, prediction.matched_question),
+        teacher=bank.teacher_of(library.connection, answer_id, prediction.matched_question),
     )
+
+
+def _kept(prediction: Prediction, library: Library) -> int | None:
+    """Keep in the bank what was read in the passages, for audits and verdicts; its id, None when a passage is gone."""
+    quotes = tuple(
+        pairs.Quote(source.passage.id, *_place(source.passage, source.quote)) for source in prediction.sources if source.quote.strip()
+    )
+    pair = pairs.Pair(prediction.matched_question, prediction.text, quotes, "structure")
+    return bank.adopt(library.connection, pair, library.newest_seq(prediction.sources[0].passage.collection))
 
 
 def _written(question: str, hits: Sequence[Hit], resources: Resources, clock: _Clock, watch: _Watch) -> Answer:

@@ -226,7 +226,27 @@ UPDATE bank_questions SET teacher = (SELECT teacher FROM bank_answers WHERE id =
 """,
 )
 
-MIGRATIONS = (FIRST, JUDGING, LEARNING, TEACHERS)
+TOKENS = Migration(
+    5,
+    """
+-- Token vectors of the passages that were read (surrogates/interaction.py), and the axes that they are given on, per encoder.
+CREATE TABLE token_axes (
+    encoder TEXT PRIMARY KEY,
+    axes BLOB NOT NULL                          -- float32 [encoder's dimension, axes]
+) STRICT;
+CREATE TABLE passage_tokens (
+    passage_id INTEGER PRIMARY KEY,
+    encoder TEXT NOT NULL,
+    vectors BLOB NOT NULL,                      -- int8 [tokens, axes], 127 is 1
+    places BLOB NOT NULL                        -- int32 [tokens, 2]: first character and end in the passage's text; negative in headings
+) STRICT;
+CREATE TRIGGER tokens_follow_passages AFTER DELETE ON passages BEGIN
+    DELETE FROM passage_tokens WHERE passage_id = old.id;
+END;
+""",
+)
+
+MIGRATIONS = (FIRST, JUDGING, LEARNING, TEACHERS, TOKENS)
 
 
 def connect(home: Path) -> sqlite3.Connection:

@@ -1,4 +1,7 @@
-"""The instant answer: the bank question nearest to the user's, what speaks for it, and the gates that it must pass."""
+"""The instant answer: the bank question nearest to the user's, or the place that reading the live search's passages finds.
+
+Each comes with what speaks for it, a calibrated confidence and the gates that it must pass; the surer one that passes is given.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from surrogates import bank, freshness, gates, model, schema
+from surrogates import bank, freshness, gates, model, reader, schema
 from surrogates.bank import BankAnswer, View
 from surrogates.confidence import Features
+from surrogates.interaction import Interaction
 from surrogates.remembering import remember
 from surrogates.wording import Rarity, content
 
@@ -40,11 +44,16 @@ class Prediction:
 
     text: str
     confidence: float
-    answer_id: int
+    answer_id: int | None
+    """None for what was read in the passages and is not in the bank yet."""
     sources: tuple[Source, ...]
     matched_question: str
+    """The bank question that it answers; for what was read, the nearest one about that place, or its headings."""
     refused_by: str | None
-    features: Features
+    cosine: float
+    """Of the question with the nearest bank question, in the frozen vectors."""
+    features: Features | None = None
+    """What the bank's head judged; None for what was read."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +74,7 @@ class _Asked:
     text: str
     vector: NDArray[np.float32]  # [d], frozen
     scores: NDArray[np.float32]  # [n], adapted cosine with every bank question; -2 where it does not serve
+    frozen: NDArray[np.float32]  # [n], the same before adaptation
     hits: Sequence[Hit]
     words: frozenset[str]
 
@@ -82,6 +92,7 @@ class Surrogate:
         remember(library)
         self.library = library
         self.view = View()
+        self.interaction = Interaction(library)
         self.rarity = Rarity.of([])
         self._model = model.Model("")
         self._pinned: model.Model | None = None
@@ -89,21 +100,35 @@ class Surrogate:
         self._seen: tuple[int, ...] = ()
         self._versions: tuple[int, ...] = ()
 
-    def predict(
+    def predict(self, question: str, hits: Sequence[Hit], collection: str | None = None) -> Prediction | None:
+        """The answer that passes the gates, else one with the gate that refused it; None when nothing serves.
+
+        What a person confirmed comes first, then what was read in the passages: it is told with what stands around it. Other answers of
+        the bank serve where reading finds nothing. `hits` are the live search for the user's own words, best first, in one collection.
+        """
+        self.follow()
+        asked = self._ask(question, hits, collection)
+        if asked is None:
+            return None
+        read, from_bank = self._read(asked), self._best_of_bank(asked)
+        if read is None or from_bank is None:
+            return read or from_bank
+        return max((read, from_bank), key=lambda found: (found.refused_by is None, self._is_by_a_person(found), found is read))
+
+    def predict_from_bank(
         self, question: str, hits: Sequence[Hit], collection: str | None = None, *, hidden: NDArray[np.bool_] | None = None
     ) -> Prediction | None:
-        """The best candidate that passes the gates, else the best one with the gate that refused it; None when nothing serves.
+        """What the bank's questions alone give: the best candidate that passes the gates, else the best one with the gate's name.
 
-        `hits` are the live search for the user's own words, best first, in the same collection. `hidden` marks rows of `view` that
-        are not there for this question, as training asks held-out ones.
+        `hidden` marks rows of `view` that are not there for this question, as training asks held-out ones.
         """
         if hidden is None:
             self.follow()
         asked = self._ask(question, hits, collection, hidden)
-        if asked is None:
-            return None
-        candidates = self.candidates(asked)
-        judged = [self._judge(asked, candidate) for candidate in candidates]
+        return None if asked is None else self._best_of_bank(asked)
+
+    def _best_of_bank(self, asked: _Asked) -> Prediction | None:
+        judged = [self._judge(asked, candidate) for candidate in self.candidates(asked)]
         allowed = [prediction for prediction in judged if prediction.refused_by is None]
         return max(allowed or judged, key=lambda prediction: prediction.confidence, default=None)
 
@@ -150,7 +175,8 @@ class Surrogate:
         adapter = self._model.adapter
         adapted = adapter.apply(vector[None])[0] if adapter else vector
         scores = np.where(mask, self._adapted @ adapted, np.float32(-2.0))
-        return _Asked(question, vector, scores, hits, content(question))
+        frozen = scores if adapter is None else np.where(mask, self.view.vectors @ vector, np.float32(-2.0))
+        return _Asked(question, vector, scores, frozen, hits, content(question))
 
     def candidates(self, asked: _Asked) -> list[Candidate]:
         """The nearest question of each of the nearest answers whose passages are all there, best first."""
@@ -232,7 +258,75 @@ class Surrogate:
             or self._is_stale(candidate)
         )
         confidence = self._model.head.confidence(candidate.features)
-        return Prediction(candidate.answer.text, confidence, candidate.answer.id, candidate.sources, matched, refused, candidate.features)
+        cosine = float(asked.frozen.max())
+        answer = candidate.answer
+        return Prediction(answer.text, confidence, answer.id, candidate.sources, matched, refused, cosine, candidate.features)
+
+    def reading(self, question: str, hits: Sequence[Hit], collection: str | None = None) -> reader.Reading | None:
+        """What reading the passages of `hits` finds; None while none of them was read."""
+        self.follow()
+        asked = self._ask(question, hits, collection)
+        return None if asked is None else self._reading(asked)
+
+    def gate_of(self, question: str, place: reader.Place, text: str) -> str | None:
+        """The gate that keeps a place, shown as `text`, from answering; None when all let it pass."""
+        known = self.view.texts[place.known.row] if place.known else ""
+        return gates.refusal_of_place(question, f"{' > '.join(place.passage.heading)}\n{known}", place.unit, text)
+
+    def _reading(self, asked: _Asked) -> reader.Reading | None:
+        tokens = self.interaction.question(asked.text)
+        ids = [hit.passage.id for hit in reader.distinct(asked.hits)[: reader.PASSAGES]]
+        held = self.interaction.passages(ids)
+        if tokens is None or not held:
+            return None
+        return reader.read(asked.text, tokens, asked.hits, held, self._known(asked, ids), self.rarity)
+
+    def _read(self, asked: _Asked) -> Prediction | None:
+        reading = self._reading(asked)
+        if reading is None:
+            return None
+        best = reading.places[0]
+        quotes = reader.quotes(asked.text, best, self.library)
+        text = "\n".join(quote.text for quote in quotes)
+        refused = (
+            self.gate_of(asked.text, best, text)
+            or ("ambiguous" if reader.is_contradicted(reading, self.rarity) else None)
+            or ("unread" if self._passes_over_unread(asked, best.passage.id) else None)
+        )
+        sources = tuple(Source(quote.passage, quote.text) for quote in quotes)
+        known = self.view.texts[best.known.row] if best.known else ""
+        matched = known or " > ".join(best.passage.heading) or best.passage.document
+        return Prediction(text, reading.confidence(), None, sources, matched, refused, float(asked.frozen.max()))
+
+    def _passes_over_unread(self, asked: _Asked, passage_id: int) -> bool:
+        """Whether a hit before this passage was not read yet, so that nothing is known about what it says."""
+        ids = [hit.passage.id for hit in reader.distinct(asked.hits)[: reader.PASSAGES]]
+        before = ids[: ids.index(passage_id)]
+        return len(self.interaction.passages(before)) < len(before)
+
+    def _is_by_a_person(self, prediction: Prediction) -> bool:
+        """Whether a person confirmed the answer, or a question that leads to it."""
+        if prediction.answer_id is None:
+            return False
+        row = self.library.connection.execute(
+            "SELECT 1 FROM bank_questions WHERE answer_id = ? AND text = ? AND source = 'human'",
+            (prediction.answer_id, prediction.matched_question),
+        ).fetchone()
+        return row is not None
+
+    def _known(self, asked: _Asked, passage_ids: Sequence[int]) -> dict[int, list[reader.Known]]:
+        """The serving bank questions about these passages, each with the nearest of an answer's questions."""
+        marks = ",".join("?" * len(passage_ids))
+        rows = self.library.connection.execute(
+            f"SELECT passage_id, answer_id, quote_start, quote_end FROM bank_sources WHERE passage_id IN ({marks})", tuple(passage_ids)
+        )
+        known: dict[int, list[reader.Known]] = {}
+        for passage_id, answer_id, start, end in rows:
+            questions = self.view.rows_of(int(answer_id))
+            if len(questions) and asked.frozen[questions].max() > -1.0:
+                row = int(questions[asked.frozen[questions].argmax()])
+                known.setdefault(passage_id, []).append(reader.Known(row, start, end, float(asked.frozen[row])))
+        return known
 
     def _likeness(self, one: str, other: str) -> float:
         first, second = self.library.encoder.encode([one])[0], self.library.encoder.encode([other])[0]

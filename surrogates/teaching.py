@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kb.database import transaction
-from surrogates import audits, bank, freshness, judging, proposals, schema, structure, training, writing
+from surrogates import audits, bank, freshness, interaction, judging, proposals, schema, structure, training, writing
 from surrogates.ahead import in_order
 from surrogates.extract import extract
 from surrogates.filter import Tally, finds_its_passage, instructs_the_model, reason_to_drop, without_repeats
@@ -102,7 +102,7 @@ def teach(
     on_progress: Progress | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Taught:
-    """Make pairs for the passages that have none yet, at most `limit`, and keep those that pass every filter.
+    """Make pairs for the passages that have none yet, and keep those that pass every filter; the engine writes for `limit` at most.
 
     The most asked and most central passages come first. `complete` runs one request; `teacher` names its model, and `at_once` says how many
     requests it takes at a time, each on a thread. Raises what `complete` raises, a `TeacherFailed` only after `FAILURES_IN_A_ROW`; what
@@ -113,8 +113,9 @@ def teach(
     bank.use_encoder(library)
     freshness.replay(library)
     run = _Run(library, complete, teacher, should_stop or _never, on_progress or _ignore, Rarity.of_library(library.connection), at_once)
-    waiting = _in_order(library, _waiting(library, collection))[:limit]
-    if not _read_structure(run, waiting) or not _write_questions(run, waiting):
+    waiting = _in_order(library, _waiting(library, collection))
+    interaction.read(library, lambda share: run.on_progress("reading passages", 0.1 * share), run.should_stop)
+    if run.should_stop() or not _read_structure(run, waiting) or not _write_questions(run, waiting[:limit]):
         return Taught(run.passages, True, run.tally, run.engine_s)
     freshness.recheck(library, run.should_stop)
     return Taught(run.passages, run.should_stop(), run.tally, run.engine_s)
@@ -215,7 +216,7 @@ def _read_structure(run: _Run, waiting: Sequence[Passage]) -> bool:
         if number % AHEAD == 0:
             ahead = [pair.question for coming in chosen[number : number + AHEAD] for pair in pairs.get(coming.id, [])]
             run.library.encoder.encode(ahead)
-        run.on_progress("reading headings, tables and steps", 0.2 * number / max(1, len(chosen)))
+        run.on_progress("reading headings, tables and steps", 0.1 + 0.1 * number / max(1, len(chosen)))
         _record(run, passage, pairs.get(passage.id, []), "", STRUCTURE_VERSION, 0.0, Tally())
     return True
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from surrogates import adapter, bank, confidence, model
+from surrogates import adapter, bank, confidence, interaction, model
 from surrogates.confidence import Features, Head
 from surrogates.lookalikes import look_alikes
 from surrogates.offtopic import QUESTIONS as OFF_TOPIC
@@ -69,6 +69,8 @@ def train(
     chosen, progress, stop = settings or TrainSettings(), on_progress or _ignore, should_stop or _never
     started = time.monotonic()
     bank.use_encoder(library)
+    progress("reading passages", 0.0)
+    interaction.read(library, should_stop=stop)
     surrogate = Surrogate(library)
     surrogate.follow()
     parts = _parts(surrogate)
@@ -143,7 +145,7 @@ def _asked(surrogate: Surrogate, chosen: NDArray[np.bool_], settings: TrainSetti
             break
         yield from _ways(surrogate, int(row), passages, settings)
     for text in OFF_TOPIC:
-        yield from _label(surrogate.predict(text, surrogate.library.search(text, None)), frozenset())
+        yield from _label(surrogate.predict_from_bank(text, surrogate.library.search(text, None)), frozenset())
 
 
 def _ways(surrogate: Surrogate, row: int, passages: frozenset[int], settings: TrainSettings) -> Iterator[Asked]:
@@ -152,15 +154,15 @@ def _ways(surrogate: Surrogate, row: int, passages: frozenset[int], settings: Tr
     text = view.texts[row]
     hits = library.search(text, None)
     same = np.asarray([text == other for other in view.texts])
-    yield from _label(surrogate.predict(text, hits, hidden=same), passages)
+    yield from _label(surrogate.predict_from_bank(text, hits, hidden=same), passages)
     own = np.asarray([bool(surrogate.passages_of(int(answer)) & passages) for answer in view.answer_ids])
-    yield from _label(surrogate.predict(text, hits, hidden=own | same), frozenset())
+    yield from _label(surrogate.predict_from_bank(text, hits, hidden=own | same), frozenset())
     for other in look_alikes(text, settings.seed):
-        yield from _label(surrogate.predict(other.text, library.search(other.text, None)), frozenset())
+        yield from _label(surrogate.predict_from_bank(other.text, library.search(other.text, None)), frozenset())
 
 
 def _label(prediction: Prediction | None, passages: frozenset[int]) -> Iterator[Asked]:
-    if prediction is not None:
+    if prediction is not None and prediction.features is not None:
         right = bool({source.passage.id for source in prediction.sources} & passages)
         yield Asked(prediction.features, right, prediction.refused_by is not None)
 

@@ -11,10 +11,10 @@ import pytest
 from numpy.typing import NDArray
 
 from kb import database
-from kb.encoder import Encoder
+from kb.encoder import Encoder, Tokens
 from kb.library import Library
 from surrogates import schema
-from surrogates.wording import stem, words
+from surrogates.wording import WORD, stem, words
 
 
 class WordEncoder(Encoder):
@@ -28,6 +28,15 @@ class WordEncoder(Encoder):
         for row, text in enumerate(texts):
             vectors[row] = sum((_direction(stem(word), self.dimension) for word in words(text)), np.full(self.dimension, 1e-3))
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+    def tokens(self, texts: Sequence[str]) -> list[Tokens]:
+        """One token a word."""
+        found = []
+        for text, vector in zip(texts, self.encode(texts), strict=True):
+            places = [match.span() for match in WORD.finditer(text)]
+            vectors = self.encode([text[start:end] for start, end in places])
+            found.append(Tokens(vector, vectors, np.asarray(places, np.int32).reshape(-1, 2)))
+        return found
 
 
 def _direction(word: str, dimension: int) -> NDArray[np.float64]:

@@ -123,6 +123,6 @@ def test_documents_that_disagree_are_not_answered_instantly(word_library: Librar
 
 def test_an_answer_whose_passage_is_not_among_the_live_hits_is_refused(taught: Surrogate) -> None:
     hits = [hit for hit in taught.library.search("what is the maximum pressure") if "200 bar" not in hit.passage.text]
-    prediction = taught.predict("what is the maximum pressure", hits)
+    prediction = taught.predict_from_bank("what is the maximum pressure", hits)
     assert prediction is not None
     assert prediction.refused_by == "evidence"
