@@ -34,7 +34,7 @@ from kb.dense import DenseIndex
 from kb.encoder import FEW, Encoder, Tokens
 from kb.library import Library
 from kb.words import WordIndex
-from surrogates import bank, confidence, gates, router, structure, surrogate, teaching, training
+from surrogates import bank, confidence, gates, interaction, router, structure, surrogate, teaching, training
 from surrogates.offtopic import QUESTIONS as OFF_TOPIC
 from surrogates.scheduling import Scheduler
 from surrogates.settings import Settings
@@ -65,6 +65,7 @@ CAUSES = (
     "leak at the seal", "worn bearing", "loose terminal", "blocked line",
     "low oil level", "dirty element", "broken wire", "wrong setting",
 )  # fmt: skip
+LONGEST_QUESTION = 200  # characters
 SECTIONS = 200  # of one manual
 STEPS = ("encode", "full text", "vectors", "gates", "head", "search", "predict")
 
@@ -83,6 +84,7 @@ def main() -> None:
     with Library(chosen.work / home, encoder) as library:
         fill(library, chosen.work / "manuals", chosen.passages)
         store(library, chosen.questions)
+        print(f"{interaction.read(library)} passages read", flush=True)
         sizes = {"passages": library.connection.execute("SELECT count(*) FROM passages").fetchone()[0], **bank.counts(library.connection)}
         result: dict[str, Any] = {"benchmark": "latency", "cores": os.cpu_count(), **sizes, **measure(library, chosen.ask)}
         if chosen.train:
@@ -103,7 +105,7 @@ class Hashed(Encoder):
 
     def encode(self, texts: Sequence[str], on_progress: Callable[[int], None] | None = None) -> NDArray[np.float32]:
         """[len(texts), 384], of unit length."""
-        if len(texts) <= FEW:
+        if len(texts) <= FEW and all(len(text) < LONGEST_QUESTION for text in texts):
             super().encode(texts)
         vectors = np.full((len(texts), self.dimension), 1e-4, np.float32)  # [n, d]
         for row, text in enumerate(texts):

@@ -243,6 +243,7 @@ class View:
     vectors: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))  # [n, d]
     serving: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))  # [n]
     collection_ids: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))  # [n]
+    by_person: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))  # [n], asked by a person, who confirmed the answer
     _passages: dict[int, frozenset[int]] = field(default_factory=dict, repr=False)
     _rows: dict[int, NDArray[np.int64]] = field(default_factory=dict, repr=False)
 
@@ -250,8 +251,8 @@ class View:
         """Read what is new and what serves now; returns whether questions were added."""
         newest = int(self.ids[-1]) if len(self.ids) else 0
         rows = connection.execute(
-            "SELECT q.id, q.answer_id, q.text, q.vector, a.collection_id FROM bank_questions q JOIN bank_answers a ON a.id = q.answer_id"
-            " WHERE q.id > ? AND a.state != 'tombstoned' ORDER BY q.id",
+            "SELECT q.id, q.answer_id, q.text, q.source, q.vector, a.collection_id FROM bank_questions q"
+            " JOIN bank_answers a ON a.id = q.answer_id WHERE q.id > ? AND a.state != 'tombstoned' ORDER BY q.id",
             (newest,),
         ).fetchall()
         if rows:
@@ -281,6 +282,7 @@ class View:
         self.ids = np.concatenate([self.ids, _column(rows, "id")])
         self.answer_ids = np.concatenate([self.answer_ids, _column(rows, "answer_id")])
         self.collection_ids = np.concatenate([self.collection_ids, _column(rows, "collection_id")])
+        self.by_person = np.concatenate([self.by_person, np.asarray([row["source"] == "human" for row in rows], bool)])
         self.texts += [str(row["text"]) for row in rows]
         self._rows = {}
 

@@ -28,6 +28,7 @@ CANDIDATES = 6
 NEIGHBOURS = 8
 EVIDENCE_WITHIN = 5
 AMBIGUOUS_WITHIN = 0.02
+PERSON_AT_LEAST = 0.6  # cosine with a question whose answer a person confirmed, from which that answer is weighed
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,10 @@ class Surrogate:
         asked = self._ask(question, hits, collection)
         if asked is None:
             return None
-        read, from_bank = self._read(asked), self._best_of_bank(asked)
+        read = self._read(asked)
+        if read is not None and read.refused_by is None and not self._is_near_a_person(asked):
+            return read
+        from_bank = self._best_of_bank(asked)
         if read is None or from_bank is None:
             return read or from_bank
         return max((read, from_bank), key=lambda found: (found.refused_by is None, self._is_by_a_person(found), found is read))
@@ -304,15 +308,17 @@ class Surrogate:
         before = ids[: ids.index(passage_id)]
         return len(self.interaction.passages(before)) < len(before)
 
+    def _is_near_a_person(self, asked: _Asked) -> bool:
+        """Whether a question that a person asked and confirmed the answer of may be this one."""
+        asked_by_people = asked.scores[self.view.by_person]
+        return bool(asked_by_people.size) and float(asked_by_people.max()) >= PERSON_AT_LEAST
+
     def _is_by_a_person(self, prediction: Prediction) -> bool:
-        """Whether a person confirmed the answer, or a question that leads to it."""
+        """Whether a person confirmed the answer to the question that it answers."""
         if prediction.answer_id is None:
             return False
-        row = self.library.connection.execute(
-            "SELECT 1 FROM bank_questions WHERE answer_id = ? AND text = ? AND source = 'human'",
-            (prediction.answer_id, prediction.matched_question),
-        ).fetchone()
-        return row is not None
+        rows = self.view.rows_of(prediction.answer_id)
+        return any(self.view.by_person[row] and self.view.texts[row] == prediction.matched_question for row in rows)
 
     def _known(self, asked: _Asked, passage_ids: Sequence[int]) -> dict[int, list[reader.Known]]:
         """The serving bank questions about these passages, each with the nearest of an answer's questions."""

@@ -110,7 +110,7 @@ def test_a_breach_lowers_coverage_and_says_so_until_a_person_lifts_it(taught: Li
     assert audits.raised_to(taught.connection, 3) == FLOORS[3]
     assert threshold.accept_at(taught, 3) == FLOORS[3]
     assert judging.certificate(taught, 3).accept_at == FLOORS[3]
-    assert "only answers of at least 0.80 are given" in audits.state(taught).sentence()
+    assert f"only answers of at least {FLOORS[3]:.2f} are given" in audits.state(taught).sentence()
     assert audits.state(taught).audited == 0, "a new count begins with the new confidence"
     audits.lift(taught, 3, "Anna")
     assert threshold.accept_at(taught, 3) == FLOORS[2]

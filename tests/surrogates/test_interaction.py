@@ -1,0 +1,67 @@
+"""Token vectors of passages: where they stand, and that they follow the library."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from kb.library import Library
+from surrogates import interaction
+from surrogates.interaction import Interaction
+
+Add = Callable[[str, str], int]
+PUMP = "# Pump\n\n## Relief valve\n\nThe relief valve opens at 200 bar. Turn it with a 6 mm key.\n"
+
+
+def test_each_token_stands_for_its_characters(word_library: Library, add: Add) -> None:
+    add("pump.md", PUMP)
+    interaction.read(word_library)
+    passage = next(word_library.passages())
+    tokens = Interaction(word_library).passages([passage.id])[passage.id]
+    at = passage.text.index("200")
+    assert [passage.text[start:end] for start, end in zip(tokens.starts, tokens.ends, strict=True) if start == at] == ["200"]
+    assert tokens.title.sum() == 2  # Relief, valve
+    assert np.allclose(np.linalg.norm(tokens.vectors, axis=1), 1, atol=0.02)
+
+
+def test_a_word_of_the_question_finds_itself(word_library: Library, add: Add) -> None:
+    add("pump.md", PUMP)
+    interaction.read(word_library)
+    held = Interaction(word_library)
+    passage = next(word_library.passages())
+    question = held.question("bar")
+    assert question is not None
+    tokens = held.passages([passage.id])[passage.id]
+    best = int((tokens.vectors @ question.vectors[0]).argmax())
+    assert passage.text[tokens.starts[best] : tokens.ends[best]] == "bar"
+
+
+def test_reading_goes_on_where_it_was_stopped(word_library: Library, add: Add) -> None:
+    add("pump.md", PUMP + "".join(f"\n## Part {number}\n\nPart {number} weighs {number} kg.\n" for number in range(9)))
+    total = sum(1 for _ in word_library.passages())
+    assert interaction.read(word_library, at_most=4) == 4
+    assert interaction.read(word_library, should_stop=lambda: True) == 0
+    assert interaction.read(word_library) == total - 4
+    assert interaction.unread(word_library) == []
+
+
+def test_the_tokens_of_a_removed_document_go_with_it(word_library: Library, add: Add) -> None:
+    document = add("pump.md", PUMP)
+    interaction.read(word_library)
+    word_library.remove(document)
+    assert word_library.connection.execute("SELECT count(*) FROM passage_tokens").fetchone()[0] == 0
+
+
+def test_a_long_passage_is_read_to_its_end(word_library: Library, add: Add) -> None:
+    add("long.md", "# Log\n\n" + " ".join(f"Entry {number} is closed." for number in range(120)) + "\n")
+    interaction.read(word_library)
+    for passage in word_library.passages():
+        tokens = Interaction(word_library).passages([passage.id])[passage.id]
+        assert tokens.ends.max() >= len(passage.text.rstrip(" .")) - 1
+
+
+def test_nothing_is_known_before_anything_was_read(word_library: Library, add: Add) -> None:
+    add("pump.md", PUMP)
+    assert Interaction(word_library).question("bar") is None
+    assert not interaction.has_begun(word_library)

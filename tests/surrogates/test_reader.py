@@ -1,0 +1,163 @@
+"""Answers read in the passages of the live search: what is shown, and what must keep them back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from engine.request import Generation, Request
+from kb.library import Library
+from surrogates import bank, gates, interaction, reader, teaching
+from surrogates.pairs import Pair, Quote
+from surrogates.reader import HEAD_NAMES, NAMES, distinct
+from surrogates.surrogate import Prediction, Surrogate
+
+Add = Callable[[str, str], int]
+PRESS = """# Press
+
+## Pressures
+
+The working pressure is 180 bar. The relief valve opens at 200 bar.
+
+## Alarms
+
+| Code | Meaning |
+|---|---|
+| E-17 | Oil level low. Fill up to the mark. |
+| E-18 | Guard open. Close the guard. |
+"""
+
+
+def silent(request: Request) -> Generation:
+    return Generation("", 0, 0, "stop", 0.0, 0.0, 0.0, 0.0, 0.0, 0, "exact")
+
+
+def ask(library: Library, question: str) -> Prediction | None:
+    return Surrogate(library).predict(question, library.search(question))
+
+
+def test_the_weights_fit_the_features() -> None:
+    assert reader.RANKER.shape == (len(NAMES),)
+    assert reader.HEAD.shape == (len(HEAD_NAMES),)
+
+
+def test_a_question_in_keywords_is_answered_from_its_passage(word_library: Library, add: Add) -> None:
+    add("press.md", PRESS)
+    teaching.teach(word_library, silent)
+    found = ask(word_library, "relief valve opens at")
+    assert found is not None
+    assert found.refused_by is None
+    assert "200 bar" in found.text
+
+
+def test_a_row_is_shown_whole_and_alone(word_library: Library, add: Add) -> None:
+    add("press.md", PRESS)
+    teaching.teach(word_library, silent)
+    found = ask(word_library, "E-17 oil level")
+    assert found is not None
+    assert "Fill up to the mark." in found.text
+    assert "E-18" not in found.text
+
+
+def test_nothing_is_read_before_teaching(word_library: Library, add: Add) -> None:
+    add("press.md", PRESS)
+    surrogate = Surrogate(word_library)
+    assert surrogate.reading("relief valve", word_library.search("relief valve")) is None
+
+
+def test_a_passage_that_was_not_read_stands_in_the_way_of_those_behind_it(word_library: Library, add: Add) -> None:
+    add("press.md", PRESS)
+    teaching.teach(word_library, silent)
+    add("addition.md", "# Relief valve\n\nThe relief valve opens at 250 bar since the conversion.\n")
+    question = "the relief valve opens at since the conversion"
+    found = ask(word_library, question)
+    assert found is None or found.refused_by is not None or found.confidence < 0.5
+    interaction.read(word_library)
+    read = ask(word_library, question)
+    assert read is not None
+    assert "250 bar" in read.text
+
+
+def test_what_was_removed_is_never_read_again(word_library: Library, add: Add) -> None:
+    document = add("press.md", PRESS)
+    add("other.md", "# Saw\n\nThe blade turns at 50 Hz.\n")
+    teaching.teach(word_library, silent)
+    surrogate = Surrogate(word_library)
+    assert surrogate.predict("relief valve opens at", word_library.search("relief valve opens at")) is not None
+    word_library.remove(document)
+    found = surrogate.predict("relief valve opens at", word_library.search("relief valve opens at"))
+    assert found is None or "200 bar" not in found.text
+
+
+def test_two_manuals_with_other_numbers_are_not_answered_at_once(word_library: Library, add: Add) -> None:
+    add("press.md", PRESS)
+    add("press two.md", PRESS.replace("200 bar", "250 bar"))
+    teaching.teach(word_library, silent)
+    found = ask(word_library, "relief valve opens at")
+    assert found is not None
+    assert found.refused_by == "ambiguous"
+
+
+@pytest.mark.parametrize(
+    ("question", "gate"),
+    [
+        ("what does E-19 mean", "codes"),
+        ("relief valve at 300 bar", "numbers"),
+        ("relief valve at 200 psi", "numbers"),
+        ("minimum relief pressure", "polarity"),
+        ("when must the valve not open", "negation"),
+        ("only valve that opens", "quantifier"),
+        ("valve of type B", "letters"),
+        ("what is it", "pronoun"),
+        ("what opens the valve? who closes it?", "two questions"),
+        ("wie wird das ventil von mir mit dem gestell", "language"),
+    ],
+)
+def test_what_the_question_names_must_be_said_at_the_place(question: str, gate: str) -> None:
+    unit = "The maximum relief pressure is 200 bar, at which the valve opens and which is the limit for the press."
+    assert gates.refusal_of_place(question, "Press > Alarms E-17", unit, unit) == gate
+
+
+def test_a_place_may_say_more_than_was_asked() -> None:
+    unit = "Do not open the valve above 200 bar; the maximum is 220 bar at 60 °C."
+    assert gates.refusal_of_place("valve maximum pressure", "Press", unit, unit) is None
+
+
+def test_copies_of_a_passage_count_once(word_library: Library, add: Add) -> None:
+    add("press.md", PRESS)
+    add("copy.md", PRESS + "\nOne more line.\n")
+    hits = word_library.search("relief valve opens at")
+    texts = [hit.passage.text for hit in distinct(hits)]
+    assert len(texts) == len(set(texts))
+
+
+def test_an_answer_shows_whole_units_up_to_its_limit(word_library: Library, add: Add) -> None:
+    add("long.md", "# Log\n\n" + " ".join(f"Entry {number} was closed by the night shift." for number in range(12)) + "\n")
+    teaching.teach(word_library, silent)
+    reading = Surrogate(word_library).reading("entry 5 night shift", word_library.search("entry 5 night shift"))
+    assert reading is not None
+    place = reading.places[0]
+    start, end = reader.shown(place, limit=30)
+    text = place.passage.text[start:end]
+    assert place.unit in text
+    assert len(text.split()) <= 30
+    assert text.endswith(".")
+    assert 0.0 <= reading.confidence() <= 1.0
+    assert np.isfinite(place.features).all()
+
+
+def test_what_a_person_confirmed_comes_before_what_is_read(word_library: Library, add: Add) -> None:
+    add("press.md", PRESS)
+    teaching.teach(word_library, silent)
+    passage = next(passage for passage in word_library.passages() if "200 bar" in passage.text)
+    start = passage.text.index("The relief")
+    pair = Pair(
+        "How high may it go before it blows off?", "It blows off at 200 bar.", (Quote(passage.id, start, len(passage.text)),), "human"
+    )
+    vector = word_library.encoder.encode([pair.question])[0]
+    bank.store(word_library.connection, [pair], vector[None], teacher="", prompt_version="", checked_seq=word_library.newest_seq())
+    found = Surrogate(word_library).predict(pair.question, word_library.search("relief valve opens"))
+    assert found is not None
+    assert found.text == "It blows off at 200 bar."
