@@ -123,7 +123,7 @@ def refusal_of_place(question: str, heading: str, unit: str, text: str) -> str |
 
 def _place_verdicts(question: str, heading: str, unit: str, text: str) -> Iterator[tuple[str, bool]]:
     near, said = f"{heading}\n{unit}", f"{heading}\n{text}"
-    asked, held = signature(_without_spelled_numbers(question)), signature(said)
+    asked, held = signature(_without_spelled_numbers(question)), signature(near)
     yield "numbers", asked.quantities <= held.quantities
     yield "codes", all(any(code == other or code in other.split("/") for other in held.codes) for code in asked.codes)
     yield "letters", frozenset(_letters(question, said)) <= frozenset(words(said))
@@ -133,6 +133,24 @@ def _place_verdicts(question: str, heading: str, unit: str, text: str) -> Iterat
     yield "two questions", is_one_question(question)
     yield "pronoun", has_referents(question)
     yield "language", languages_agree(question, said)
+
+
+def refusal_of_twin(question: str, known: str, said: str, rarity: Rarity) -> str | None:
+    """The first gate that tells a question from one of the bank that it nearly repeats word for word; None when they mean the same.
+
+    So near, what differs is what matters: every word that the library knows must be said by the bank's question or at its place, `said`.
+    """
+    unsaid = content(question) - content(_NAMES_NOTHING) - content(known) - content(said) - _joined(f"{known} {said}")
+    verdicts = (
+        ("numbers", numbers_agree(question, known)),
+        ("codes", codes_agree(question, known)),
+        ("letters", letters_agree(question, known)),
+        ("negation", negation_agrees(question, known)),
+        ("polarity", polarity_agrees(question, known, said)),
+        ("quantifier", quantifiers_agree(question, known)),
+        ("component", not any(rarity.knows(word) for word in unsaid)),
+    )
+    return next((name for name, passes in verdicts if not passes), None)
 
 
 def _without_spelled_numbers(question: str) -> str:

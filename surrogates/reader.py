@@ -61,13 +61,17 @@ class Known:
 
 @dataclass(frozen=True)
 class Place:
-    """A unit of a passage with its features [len(NAMES)] and score; `known` is the nearest bank question about it, if any."""
+    """A unit of a passage with its features [len(NAMES)] and score.
+
+    `known` is the nearest bank question about it, `twin` the nearest about its passage, if there are any.
+    """
 
     passage: Passage
     span: Span
     features: NDArray[np.float64]
     score: float
     known: Known | None
+    twin: Known | None
 
     @property
     def unit(self) -> str:
@@ -158,7 +162,8 @@ def read(
     table = np.stack([_features(asked, page, span, first=span.start == 0, rarity=rarity) for page, span in found])  # [u, k]
     scores = table @ (RANKER if weights is None else weights)
     places = [
-        Place(page.passage, span, table[row], float(scores[row]), _nearest(page.known, span)) for row, (page, span) in enumerate(found)
+        Place(page.passage, span, table[row], float(scores[row]), _nearest(page.known, span), _twin(page.known))
+        for row, (page, span) in enumerate(found)
     ]
     best_first = sorted(places, key=lambda place: -place.score)
     by_id = {page.passage.id: page for page in pages}
@@ -286,6 +291,10 @@ def _features(asked: _Question, page: _Page, span: Span, *, first: bool, rarity:
 
 def _signature(passage: Passage, unit: str) -> Signature:
     return signature("\n".join([*passage.heading[-1:], unit]))
+
+
+def _twin(known: Sequence[Known]) -> Known | None:
+    return max(known, key=lambda each: each.score, default=None)
 
 
 def _nearest(known: Sequence[Known], span: Span) -> Known | None:

@@ -28,6 +28,7 @@ CANDIDATES = 6
 NEIGHBOURS = 8
 EVIDENCE_WITHIN = 5
 AMBIGUOUS_WITHIN = 0.02
+TWIN_AT_LEAST = 0.75  # cosine with a bank question, from which a question is compared with it word by word
 PERSON_AT_LEAST = 0.6  # cosine with a question whose answer a person confirmed, from which that answer is weighed
 
 
@@ -274,8 +275,11 @@ class Surrogate:
 
     def gate_of(self, question: str, place: reader.Place, text: str) -> str | None:
         """The gate that keeps a place, shown as `text`, from answering; None when all let it pass."""
-        known = self.view.texts[place.known.row] if place.known else ""
-        return gates.refusal_of_place(question, f"{' > '.join(place.passage.heading)}\n{known}", place.unit, text)
+        headings = " > ".join(place.passage.heading)
+        refused = gates.refusal_of_place(question, headings, place.unit, text)
+        if refused is None and place.twin is not None and place.twin.score >= TWIN_AT_LEAST:
+            refused = gates.refusal_of_twin(question, self.view.texts[place.twin.row], f"{headings}\n{text}", self.rarity)
+        return refused
 
     def _reading(self, asked: _Asked) -> reader.Reading | None:
         tokens = self.interaction.question(asked.text)

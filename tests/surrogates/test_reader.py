@@ -13,6 +13,7 @@ from surrogates import bank, gates, interaction, reader, teaching
 from surrogates.pairs import Pair, Quote
 from surrogates.reader import HEAD_NAMES, NAMES, distinct
 from surrogates.surrogate import Prediction, Surrogate
+from surrogates.wording import Rarity
 
 Add = Callable[[str, str], int]
 PRESS = """# Press
@@ -161,3 +162,19 @@ def test_what_a_person_confirmed_comes_before_what_is_read(word_library: Library
     found = Surrogate(word_library).predict(pair.question, word_library.search("relief valve opens"))
     assert found is not None
     assert found.text == "It blows off at 200 bar."
+
+
+@pytest.mark.parametrize(
+    ("question", "gate"),
+    [
+        ("How do I unpair the device again?", "polarity"),
+        ("How do I not pair the device again?", "negation"),
+        ("How do I pair the headset again?", "component"),
+        ("How do I pair 2 devices again?", "numbers"),
+    ],
+)
+def test_a_question_that_nearly_repeats_a_known_one_must_mean_the_same(question: str, gate: str) -> None:
+    rarity = Rarity.of(["Pair the device.", "Unpair the headset.", "Charge it."])
+    known, said = "How do I pair the device again?", "Pairing\nPair or unpair the device in the settings, 2 at a time."
+    assert gates.refusal_of_twin(question, known, said, rarity) == gate
+    assert gates.refusal_of_twin("How can I pair the device again?", known, said, rarity) is None
