@@ -25,6 +25,8 @@ def draw(home: Path) -> None:
         _draw_empty(home)
     _draw_adding(home, collections)
     uploads.draw(home)
+    with frame.library(home) as library:  # read again: a file that was done just before the uploads were drawn is in the list too
+        held = library.documents()
     if held:
         _draw_documents(home, collections, held)
 
