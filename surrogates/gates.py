@@ -14,7 +14,7 @@ from functools import lru_cache
 from itertools import pairwise
 
 from surrogates.opposites import polarity_agrees, side_is_answered
-from surrogates.quantities import signature
+from surrogates.quantities import SPELLED_WORD, signature
 from surrogates.wording import Rarity, content, language, stem, words
 
 # What one does with anything, and words that name no component and no special task.
@@ -50,7 +50,6 @@ _EXPLETIVE = re.compile(
     r"|\bit\s+(?:is|takes?|means?|possible)\b|\bthat\s+(?:is|are|can|has|have|was|were|do|does)\b",
     re.IGNORECASE,
 )
-_SPELLED = re.compile(r"\b(?:two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b", re.IGNORECASE)
 _PRONOUN = re.compile(r"\b(?:it|its|they|them|their|theirs|he|she|him|her|this|that|these|those)\b", re.IGNORECASE)
 _POINTED_AT = re.compile(
     r"\b(?:this|that|these|those)\s+(?:error|alarm|code|message|step|one|ones|part|value|setting|option|fault|problem|issue|thing)s?\b(?!\s*[\w-]*\d)",
@@ -114,8 +113,8 @@ def _verdicts(
 def refusal_of_place(question: str, heading: str, unit: str, text: str) -> str | None:
     """The name of the first gate that keeps a place of a document from answering; None when all let it pass.
 
-    `unit` is the sentence, item or row that answers, `heading` its headings with the bank's question about it, `text` what is shown with
-    them. What the question names exactly must be said there; unlike a bank question, a place may say more than was asked.
+    `unit` is the sentence, item or row that answers, `heading` its headings, `text` what is shown with it. What the question names exactly
+    must be said there; unlike a bank question, a place may say more than was asked.
     """
     verdicts = _place_verdicts(question, heading, unit, text)
     return next((name for name, passes in verdicts if not passes), None)
@@ -155,7 +154,7 @@ def refusal_of_twin(question: str, known: str, said: str, rarity: Rarity) -> str
 
 def _without_spelled_numbers(question: str) -> str:
     """ "Two printers on one computer" names no quantity that a document would have to repeat."""
-    return _SPELLED.sub(" ", question)
+    return SPELLED_WORD.sub(" ", question)
 
 
 def numbers_agree(question: str, matched: str) -> bool:

@@ -57,9 +57,8 @@ class PassageTokens:
 
 @dataclass(frozen=True)
 class QuestionTokens:
-    """A question: the encoder's vector [d], its tokens on the same axes as the passages [n, w], and where each stands, [n, 2]."""
+    """A question's tokens on the same axes as the passages [n, w], and where each stands, [n, 2]."""
 
-    vector: Vectors
     vectors: Vectors
     places: NDArray[np.int32]
 
@@ -78,7 +77,7 @@ class Interaction:
         if axes is None:
             return None
         tokens = self._library.encoder.tokens([text])[0]
-        return QuestionTokens(tokens.vector, _turned(tokens.vectors, axes), tokens.places)
+        return QuestionTokens(_turned(tokens.vectors, axes), tokens.places)
 
     def passages(self, ids: Sequence[int]) -> dict[int, PassageTokens]:
         """The tokens of those of the passages that were read."""
@@ -86,6 +85,7 @@ class Interaction:
         if missing:
             if len(self._held) + len(missing) > KEPT:
                 self._held.clear()
+                missing = list(ids)
             marks = ",".join("?" * len(missing))
             rows = self._library.connection.execute(
                 f"SELECT passage_id, vectors, places FROM passage_tokens WHERE encoder = ? AND passage_id IN ({marks})",
@@ -139,7 +139,8 @@ def unread(library: Library) -> list[int]:
 
 def has_begun(library: Library) -> bool:
     """Whether teaching has read passages of this library before."""
-    return _axes(schema.of(library), library.encoder) is not None
+    row = schema.of(library).execute("SELECT 1 FROM token_axes WHERE encoder = ?", (library.encoder.name,)).fetchone()
+    return row is not None
 
 
 def _tokens_of(passage: Passage, encoder: Encoder, axes: Vectors) -> PassageTokens:

@@ -10,14 +10,14 @@ import hashlib
 import json
 import logging
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from surrogates.adapter import Adapter
 from surrogates.confidence import BUILT_IN, Head
-from surrogates.threshold import Certificate, certificates
+from surrogates.threshold import FLOORS, Certificate, certificates
 
 FOLDER = "surrogates"
 ADAPTER = "adapter.safetensors"
@@ -91,12 +91,17 @@ def _read(file: Path, stamp: int, encoder: str) -> Model:
             encoder,
             _adapter(file.parent / ADAPTER, value["adapter_sha256"]),
             Head(tuple(value["head"]["weights"]), value["head"]["bias"]),
-            tuple(Certificate(**certificate) for certificate in value["certificates"]),
+            tuple(_raised(Certificate(**certificate)) for certificate in value["certificates"]),
             value["facts"],
             fingerprint=hashlib.sha256(content).hexdigest()[:16],
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         return _set_aside(encoder, f"it cannot be read ({error})")
+
+
+def _raised(certificate: Certificate) -> Certificate:
+    """At least at its level's floor of now: the teacher's agreement may raise a level, and floors may have risen since the training."""
+    return replace(certificate, accept_at=max(certificate.accept_at, FLOORS[certificate.level - 1]))
 
 
 def _adapter(file: Path, sha256: str | None) -> Adapter | None:

@@ -78,7 +78,7 @@ _SPACED_CODE = re.compile(r"\b([A-Z]{1,3})[ -](\d{1,5}[A-Za-z]?)\b(?![.,]?\d|[-/
 _ORDINAL = re.compile(r"^\d+(?:st|nd|rd|th)$")
 _SPELLED_NAMES = "two three four five six seven eight nine ten eleven twelve"
 _SPELLED = {word: value for value, word in enumerate(_SPELLED_NAMES.split(), start=2)}
-_SPELLED_WORD = re.compile(rf"\b(?:{'|'.join(_SPELLED)})\b", re.IGNORECASE)
+SPELLED_WORD = re.compile(rf"\b(?:{'|'.join(_SPELLED)})\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def _read(text: str) -> tuple[dict[int, str], dict[int, str]]:
     """Quantities and codes by where they begin."""
     codes, rest = _read_codes(text)
     quantities = {match.start(): _quantity(match) for match in _QUANTITY.finditer(rest)}
-    quantities |= {match.start(): f"plain {_SPELLED[match.group().casefold()]}" for match in _SPELLED_WORD.finditer(text)}
+    quantities |= {match.start(): f"plain {_SPELLED[match.group().casefold()]}" for match in SPELLED_WORD.finditer(text)}
     return quantities, codes
 
 

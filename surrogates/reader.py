@@ -133,11 +133,10 @@ def read(
     held: Mapping[int, PassageTokens],
     known: Mapping[int, Sequence[Known]],
     rarity: Rarity,
-    weights: NDArray[np.float64] | None = None,
 ) -> Reading | None:
     """Rank the units of the first distinct passages that `held` has tokens of; None when there is none.
 
-    `known` are the bank's questions by passage. `weights` [len(NAMES)] are the ranker's; None: the built-in ones.
+    `known` are the bank's questions by passage.
     """
     asked = _Question(
         question,
@@ -160,7 +159,7 @@ def read(
     if not found:
         return None
     table = np.stack([_features(asked, page, span, first=span.start == 0, rarity=rarity) for page, span in found])  # [u, k]
-    scores = table @ (RANKER if weights is None else weights)
+    scores = table @ RANKER
     places = [
         Place(page.passage, span, table[row], float(scores[row]), _nearest(page.known, span), _twin(page.known))
         for row, (page, span) in enumerate(found)
@@ -195,7 +194,7 @@ def quotes(question: str, place: Place, library: Library) -> list[Quote]:
 def is_contradicted(reading: Reading, rarity: Rarity) -> bool:
     """Whether a place of another passage that answers as well says nearly the same words with other numbers or codes."""
     best = reading.places[0]
-    said, named = content(best.unit), facts(best.unit)
+    said, named = content(best.unit), frozenset(facts(best.unit))
     for other in reading.places[1:RIVALS]:
         if best.score - other.score > RIVAL_WITHIN:
             return False
@@ -203,7 +202,7 @@ def is_contradicted(reading: Reading, rarity: Rarity) -> bool:
             continue
         words = content(other.unit)
         alike = min(rarity.share(said, words), rarity.share(words, said)) >= ALIKE
-        if alike and frozenset(facts(other.unit)) != frozenset(named):
+        if alike and frozenset(facts(other.unit)) != named:
             return True
     return False
 

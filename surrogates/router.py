@@ -171,7 +171,7 @@ def _instant(prediction: Prediction, library: Library, clock: _Clock) -> Answer 
         citations=tuple(quote.citation() for quote in quotes),
         seconds=clock.stop(),
         answer_id=answer_id,
-        matched_question=prediction.matched_question,
+        matched_question=prediction.matched_question or None,
         teacher=bank.teacher_of(library.connection, answer_id, prediction.matched_question),
     )
 

@@ -50,7 +50,7 @@ class Prediction:
     """None for what was read in the passages and is not in the bank yet."""
     sources: tuple[Source, ...]
     matched_question: str
-    """The bank question that it answers; for what was read, the nearest one about that place, or its headings."""
+    """The bank question that it answers; for what was read, one about that place that is nearly the user's, "" without."""
     refused_by: str | None
     cosine: float
     """Of the question with the nearest bank question, in the frozen vectors."""
@@ -302,8 +302,7 @@ class Surrogate:
             or ("unread" if self._passes_over_unread(asked, best.passage.id) else None)
         )
         sources = tuple(Source(quote.passage, quote.text) for quote in quotes)
-        known = self.view.texts[best.known.row] if best.known else ""
-        matched = known or " > ".join(best.passage.heading) or best.passage.document
+        matched = self.view.texts[best.known.row] if best.known and best.known.score >= TWIN_AT_LEAST else ""
         return Prediction(text, reading.confidence(), None, sources, matched, refused, float(asked.frozen.max()))
 
     def _passes_over_unread(self, asked: _Asked, passage_id: int) -> bool:

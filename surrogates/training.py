@@ -70,7 +70,7 @@ def train(
     started = time.monotonic()
     bank.use_encoder(library)
     progress("reading passages", 0.0)
-    interaction.read(library, should_stop=stop)
+    interaction.read(library, lambda share: progress("reading passages", 0.05 * share), stop)
     surrogate = Surrogate(library)
     surrogate.follow()
     parts = _parts(surrogate)

@@ -71,7 +71,8 @@ def _draw_audits(home: Path, state: audits.State, by: str) -> None:
 def _draw_question(home: Path, question: Question, by: str) -> None:
     with st.container(border=True, key="judged"):
         st.markdown(f"**{text.as_markdown(question.text)}**")
-        st.caption(f"Understood as: {text.as_markdown(question.matched_question)}")
+        if question.matched_question:
+            st.caption(f"Understood as: {text.as_markdown(question.matched_question)}")
         st.markdown(text.as_markdown(question.answer))
         with frame.data(home) as connection:
             answers.draw_citations(home, connection, f"judge-{question.id}", question.citations)

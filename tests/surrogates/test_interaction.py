@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 
 from kb.library import Library
 from surrogates import interaction
@@ -65,3 +66,12 @@ def test_nothing_is_known_before_anything_was_read(word_library: Library, add: A
     add("pump.md", PUMP)
     assert Interaction(word_library).question("bar") is None
     assert not interaction.has_begun(word_library)
+
+
+def test_passages_are_found_when_the_cache_is_full(word_library: Library, add: Add, monkeypatch: pytest.MonkeyPatch) -> None:
+    add("pump.md", PUMP + "".join(f"\n## Part {number}\n\nPart {number} weighs {number} kg.\n" for number in range(6)))
+    interaction.read(word_library)
+    monkeypatch.setattr(interaction, "KEPT", 4)
+    held, ids = Interaction(word_library), [passage.id for passage in word_library.passages()]
+    assert set(held.passages(ids[:3])) == set(ids[:3])
+    assert set(held.passages(ids[1:5])) == set(ids[1:5])

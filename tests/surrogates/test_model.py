@@ -1,5 +1,6 @@
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -81,3 +82,9 @@ def test_numbers_that_are_none_are_refused(home: Path) -> None:
     file.write_text(json.dumps(value), encoding="utf-8")
     age(file)
     assert model.current(home, "words-1").head == BUILT_IN
+
+
+def test_a_model_from_before_the_floors_rose_is_held_to_those_of_now(home: Path) -> None:
+    low = tuple(replace(certificate, accept_at=0.5) for certificate in TRAINED.certificates)
+    model.save(home, replace(TRAINED, certificates=low))
+    assert [certificate.accept_at for certificate in model.current(home, "words-1").certificates] == list(FLOORS)
