@@ -18,8 +18,10 @@ full-text search finds the source among its first five, with a threshold fitted 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +39,8 @@ from surrogates.threshold import FLOORS
 
 HERE = Path(__file__).resolve().parent
 QUESTIONS = HERE / "questions.jsonl"
+VERDICTS = HERE / "verdicts.jsonl"
+"""What a person said, who saw question, answer and citation alone, of held-out answers, known by their hash."""
 FOLDERS = {"klipper": "klipper_docs", "grbl": "grbl_docs", "phone": "phone_manual_qa/manual.md", "marlin": "marlin_docs"}
 LEVELS = (0.05, 0.02)
 """Allowed share of wrong answers at which shares answered are compared."""
@@ -165,6 +169,7 @@ def report(split: str, rows: Sequence[Asked], threshold: float) -> dict[str, Any
     levels = [_level(answerable, rows, floor) for floor in FLOORS]
     for level in levels:
         print("  confidence >= {at:.2f}: answered {share:.1%}, wrong {wrong} of {answered}, {odd} of the unanswerable".format(**level))
+    by_hand(rows, len(answerable))
     given = [entry.agreed for entry in rows if entry.agreed.confidence >= threshold]
     figures: dict[str, Any] = {
         "answerable": len(answerable),
@@ -185,6 +190,22 @@ def report(split: str, rows: Sequence[Asked], threshold: float) -> dict[str, Any
     for kind, counts in figures["kinds"].items():
         print(f"  {kind:12s} {counts}")
     return figures
+
+
+def by_hand(rows: Sequence[Asked], answerable: int) -> None:
+    """Print what the verdicts say of the answers at each floor; an answer that has changed since is counted as not judged."""
+    lines = [json.loads(line) for line in VERDICTS.read_text(encoding="utf-8").splitlines()]
+    verdicts = {(line["id"], line["answer_sha256"]): line["verdict"] for line in lines}
+    for floor in FLOORS:
+        given = [entry for entry in rows if entry.outcome.confidence >= floor and entry.outcome.prediction is not None]
+        said = Counter(verdicts.get((entry.line["id"], _digest(entry.outcome.prediction)), "not judged") for entry in given)
+        share = sum(entry.line.get("answerable", True) for entry in given) / max(1, answerable)
+        if said.total() > said["not judged"]:
+            print(f"  by hand, confidence >= {floor:.2f}: answered {share:.1%}, {dict(said)}")
+
+
+def _digest(prediction: Prediction | None) -> str:
+    return "" if prediction is None else hashlib.sha256(prediction.text.encode("utf-8")).hexdigest()[:16]
 
 
 def _level(answerable: Sequence[Asked], rows: Sequence[Asked], floor: float) -> dict[str, Any]:
