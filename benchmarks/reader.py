@@ -1,11 +1,14 @@
-"""Fits the extractive reader on people's questions, and says how well it does on libraries that it was not fitted on.
+"""Fits the extractive reader on people's questions, and says how well it does on documents that it was not fitted on.
 
     python -m benchmarks.reader NAME=HOME [NAME=HOME ..] [--out FILE]
 
 Each HOME is a library that was taught (structure is enough), NAME its name in `benchmarks/questions.jsonl` (development questions only) and
-`benchmarks/questions-fitting.jsonl`. The ranker learns, question by question, to put a unit first whose shown text is right; the head then
-learns on the best units whether they are. The figures are from five turns with whole documents left out; the weights that are printed, or
-written to FILE as JSON, are fitted on everything.
+`benchmarks/questions-fitting.jsonl`. The ranker learns, question by question, to put a unit first whose shown text is right; the verifier
+learns the same from single words (`benchmarks.verifier`); the head then learns on the best units whether they are. It also learns from
+look-alikes: questions turned so that they need another answer, which the reader finds at the same place all the same.
+
+The figures are from turns with whole documents left out of verifier and head; the ranker's few weights are fitted on everything. So are
+the weights that are written to FILE (`surrogates/reader.safetensors`).
 """
 
 from __future__ import annotations
@@ -13,8 +16,10 @@ from __future__ import annotations
 import argparse
 import json
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,29 +27,41 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
+from benchmarks import verifier
 from benchmarks.human import is_right_text, questions
 from kb.library import Library
-from surrogates import interaction, reader, risk
+from surrogates import interaction, reader, reader_weights, risk
+from surrogates.contrast import denied
+from surrogates.lookalikes import look_alikes
+from surrogates.reader import Reading
+from surrogates.reader_weights import Head, Weights
 from surrogates.risk import Judged
 from surrogates.surrogate import Surrogate
+from surrogates.unit_features import NAMES
+from surrogates.verifier import Verifier
 
 FITTING = Path(__file__).resolve().parent / "questions-fitting.jsonl"
 FOLDS = 5
-RANKER_STRENGTH, HEAD_STRENGTH = 0.01, 4.0
-FRONT = len(reader.HEAD_NAMES) - len(reader.NAMES)
+RANKER_STRENGTH, HEAD_STRENGTH = 0.01, 3.0
+LOOK_ALIKE = 0.2
+"""What a look-alike counts beside a person's question; with it they are a sixteenth of the whole."""
+LEVELS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 
 Table = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Asked:
-    """One question: features of all units [u, k], which of them are right when shown [u], and the passage of each [u]."""
+    """One question as it was read: which of the units are right when shown and when alone, and which pass the gates, [u] each.
+
+    `kind` is how a look-alike was made, "" for the person's own question.
+    """
 
     line: dict[str, Any]
-    table: Table
+    kind: str
+    reading: Reading
     right: NDArray[np.bool_]
-    passages: NDArray[np.int64]
-    missing: tuple[tuple[float, float], ...]
+    alone: NDArray[np.bool_]
     passes: NDArray[np.bool_]
 
     @property
@@ -53,55 +70,117 @@ class Asked:
         places = self.line.get("places") or [{"documents": [self.line["id"]]}]
         return zlib.crc32((self.line["library"] + places[0]["documents"][0]).encode()) % FOLDS
 
+    @cached_property
+    def table(self) -> Table:
+        """Features of all units, [u, k]."""
+        return np.stack([place.features for place in self.reading.places])
+
+    @cached_property
+    def passages(self) -> NDArray[np.int64]:
+        """The passage of each unit, [u]."""
+        return np.asarray([place.passage.id for place in self.reading.places])
+
+
+@dataclass(frozen=True)
+class Best:
+    """What the ranker puts first for a question: `features` of the head but for the verifier's score, and that."""
+
+    asked: Asked
+    row: int
+    features: Table
+    verified: float
+
+    @property
+    def right(self) -> bool:
+        """Whether it answers the question."""
+        return bool(self.asked.right[self.row])
+
+    @property
+    def weight(self) -> float:
+        """What it counts in fitting."""
+        return LOOK_ALIKE if self.asked.kind else 1.0
+
 
 def main() -> None:
-    """Print figures and weights, then one line of JSON."""
+    """Print figures, then one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("homes", nargs="+", metavar="NAME=HOME")
     parser.add_argument("--out", type=Path)
     chosen = parser.parse_args()
     named = [each.partition("=") for each in chosen.homes]
     asked = [entry for name, _, home in named for entry in ask(name, home)]
-    folds = np.asarray([entry.fold for entry in asked])
-    judged: list[Judged] = []
+    own = [entry for entry in asked if not entry.kind]
+    ranker = fit_ranker(own)
+    asked = same_places(asked, ranker)
+    axes = verifier.principal_axes([entry.reading.asked.tokens.full for entry in own])
+    examples = [example(entry, axes) for entry in own]
+    found: list[Best] = []
     for fold in range(FOLDS):
-        ranker = fit_ranker([entry for entry in asked if entry.fold != fold])
-        head, bias = fit_head([entry for entry in asked if entry.fold != fold], ranker)
-        judged += [judge(entry, ranker, head, bias) for entry in asked if entry.fold == fold]
-    in_order = [asked[row] for fold in range(FOLDS) for row in np.flatnonzero(folds == fold)]
-    figures = report(in_order, judged)
-    ranker = fit_ranker(asked)
-    head, bias = fit_head(asked, ranker)
-    weights = {"ranker": [round(float(w), 3) for w in ranker], "head": [round(float(w), 3) for w in head], "bias": round(bias, 3)}
+        fitted = verifier.fit([each for each, entry in zip(examples, own, strict=True) if entry.fold != fold])
+        weights = with_verifier(ranker, fitted, axes, asked[0].reading.encoder)
+        found += [best(entry, weights) for entry in asked if entry.fold == fold]
+        print(f"turn {fold + 1} of {FOLDS}", flush=True)
+    confidences: dict[int, float] = {}
+    for fold in range(FOLDS):
+        head = fit_head([each for each in found if each.asked.fold != fold])
+        confidences |= {id(each): head.confidence(head_row(each)) for each in found if each.asked.fold == fold}
+    figures = report(found, [confidences[id(each)] for each in found])
     if chosen.out:
-        chosen.out.write_text(json.dumps(weights), encoding="utf-8")
-    print(json.dumps({"benchmark": "reader", **figures, **weights}))
+        weights = with_verifier(ranker, verifier.fit(examples), axes, asked[0].reading.encoder)
+        reader_weights.save(chosen.out, replace(weights, head=fit_head(found), plain=fit_head(found, verified=False)))
+    print(json.dumps({"benchmark": "reader", **figures}))
 
 
 def ask(name: str, home: str) -> list[Asked]:
-    """All questions over one library that may be learned from."""
+    """All questions over one library that may be learned from, each with its look-alikes behind it."""
     lines = [json.loads(line) for line in FITTING.read_text(encoding="utf-8").splitlines()]
     lines = [*questions(name, "development"), *(line for line in lines if line["library"] == name)]
     with Library(Path(home)) as library:
         interaction.read(library)
         surrogate = Surrogate(library)
-        found = [_ask(surrogate, line) for line in lines]
-    print(f"{name}: {len(lines)} questions", flush=True)
-    return [entry for entry in found if entry is not None]
+        found = [entry for line in lines for entry in _ask(surrogate, line)]
+    print(f"{name}: {len(lines)} questions, {len(found)} with look-alikes", flush=True)
+    return found
 
 
-def _ask(surrogate: Surrogate, line: dict[str, Any]) -> Asked | None:
-    reading = surrogate.reading(line["question"], surrogate.library.search(line["question"]))
+def _ask(surrogate: Surrogate, line: dict[str, Any]) -> Iterator[Asked]:
+    own = _read(surrogate, line, line["question"], "")
+    if own is None:
+        return
+    yield own
+    changed = [(other.kind, other.text) for other in look_alikes(line["question"])]
+    denial = denied(line["question"])
+    for kind, text in [*changed, *([("negation", denial)] if denial else [])]:
+        found = _read(surrogate, line, text, kind)
+        if found is not None:
+            yield found
+
+
+def _read(surrogate: Surrogate, line: dict[str, Any], question: str, kind: str) -> Asked | None:
+    reading = surrogate.reading(question, surrogate.library.search(question))
     if reading is None:
         return None
-    quoted = [reader.quotes(line["question"], place, surrogate.library) for place in reading.places]
+    quoted = [reader.quotes(question, place, surrogate.library) for place in reading.places]
     texts = ["\n".join(quote.text for quote in quotes) for quotes in quoted]
-    right = [is_right_text(line, text, [place.passage]) for place, text in zip(reading.places, texts, strict=True)]
-    table = np.stack([place.features for place in reading.places])
-    missing = tuple(reading.missing_of(place) for place in reading.places)
-    passes = [surrogate.gate_of(line["question"], place, text) is None for place, text in zip(reading.places, texts, strict=True)]
-    passages = np.asarray([place.passage.id for place in reading.places])
-    return Asked(line, table, np.asarray(right), passages, missing, np.asarray(passes))
+    both = list(zip(reading.places, texts, strict=True))
+    right = [not kind and is_right_text(line, text, [place.passage]) for place, text in both]
+    alone = [not kind and is_right_text(line, place.unit, [place.passage]) for place, _ in both]
+    passes = [surrogate.gate_of(question, place, text) is None for place, text in both]
+    return Asked(line, kind, reading, np.asarray(right), np.asarray(alone), np.asarray(passes))
+
+
+def same_places(asked: Sequence[Asked], ranker: Table) -> list[Asked]:
+    """The questions, and of their look-alikes those that the ranker answers from the place that is right for the question itself."""
+    kept: list[Asked] = []
+    place: tuple[int, int] | None = None
+    for entry in asked:
+        first = entry.reading.places[first_row(entry, ranker)]
+        at = (first.passage.id, first.span.start)
+        if not entry.kind:
+            place = at if entry.right[first_row(entry, ranker)] else None
+        if not entry.kind or at == place:
+            kept.append(entry)
+    return kept
 
 
 def fit_ranker(asked: Sequence[Asked]) -> Table:
@@ -119,53 +198,74 @@ def fit_ranker(asked: Sequence[Asked]) -> Table:
             slope = slope - (right_of - all_of) @ rows
         return value, slope
 
-    found = minimize(loss, np.zeros(len(reader.NAMES)), jac=True, method="L-BFGS-B", options={"maxiter": 200})
+    found = minimize(loss, np.zeros(len(NAMES)), jac=True, method="L-BFGS-B", options={"maxiter": 200})
     return np.asarray(found.x / scale, np.float64)
 
 
-def fit_head(asked: Sequence[Asked], ranker: Table) -> tuple[Table, float]:
-    """Logistic regression over the best unit of each question; plain weights and bias."""
-    table = np.stack([head_features(entry, ranker) for entry in asked])  # [n, k]
-    right = np.asarray([bool(entry.right[best(entry, ranker)]) for entry in asked], np.float64)
+def example(asked: Asked, axes: NDArray[np.float32]) -> verifier.Example:
+    """What the verifier learns from one question."""
+    matches = [asked.reading.matches(row) for row in range(len(asked.reading.places))]
+    turned = asked.reading.asked.tokens.full @ axes
+    worth = np.where(asked.alone, 1.0, np.where(asked.right, verifier.AROUND, 0.0))
+    return verifier.Example(
+        turned / np.maximum(np.linalg.norm(turned, axis=1, keepdims=True), 1e-9),
+        matches[0].marks,
+        np.stack([each.matches for each in matches]).astype(np.float16),
+        reader.relative(asked.table).astype(np.float16),
+        worth.astype(np.float32),
+    )
+
+
+def with_verifier(ranker: Table, fitted: verifier.Fitted, axes: NDArray[np.float32], encoder: str) -> Weights:
+    """Weights whose heads are still the old ones."""
+    return replace(reader_weights.fitted(), ranker=ranker, verifier=Verifier(fitted.tensors(axes), encoder))
+
+
+def best(asked: Asked, weights: Weights) -> Best:
+    """As the reader would judge the question with these weights."""
+    scores = asked.table @ weights.ranker
+    places = tuple(replace(place, score=float(score)) for place, score in zip(asked.reading.places, scores, strict=True))
+    reading = replace(asked.reading, places=places, weights=weights)
+    row = int(scores.argmax())
+    return Best(asked, row, reading.head_features(row), reading.verified(row))
+
+
+def head_row(each: Best, verified: bool = True) -> Table:
+    """What the head sees."""
+    return np.append(each.features, each.verified) if verified else each.features
+
+
+def fit_head(found: Sequence[Best], verified: bool = True) -> Head:
+    """Logistic regression over the best unit of each question."""
+    table = np.stack([head_row(each, verified) for each in found])  # [n, k]
+    right, weight = np.asarray([each.right for each in found], np.float64), np.asarray([each.weight for each in found])
     middle, scale = table.mean(axis=0), table.std(axis=0) + 1e-6
     rows = np.column_stack([(table - middle) / scale, np.ones(len(table))])
 
     def loss(weights: Table) -> tuple[float, Table]:
         logits = rows @ weights
         pull = HEAD_STRENGTH * np.append(weights[:-1], 0.0)
-        value = float(np.logaddexp(0, logits).sum() - right @ logits + 0.5 * pull @ weights)
-        return value, rows.T @ (1 / (1 + np.exp(-logits)) - right) + pull
+        value = float(weight @ (np.logaddexp(0, logits) - right * logits) + 0.5 * pull @ weights)
+        return value, rows.T @ (weight * (1 / (1 + np.exp(-logits)) - right)) + pull
 
-    found = minimize(loss, np.zeros(rows.shape[1]), jac=True, method="L-BFGS-B").x
-    weights = found[:-1] / scale
-    return weights, float(found[-1] - weights @ middle)
+    solved = minimize(loss, np.zeros(rows.shape[1]), jac=True, method="L-BFGS-B").x
+    weights = solved[:-1] / scale
+    return Head(weights, float(solved[-1] - weights @ middle))
 
 
-def best(entry: Asked, ranker: Table) -> int:
+def first_row(entry: Asked, ranker: Table) -> int:
     """The unit that the ranker puts first."""
     return int((entry.table @ ranker).argmax())
 
 
-def head_features(entry: Asked, ranker: Table) -> Table:
-    """As the reader makes them for its best unit."""
-    scores, first = entry.table @ ranker, best(entry, ranker)
-    return reader.head_features(scores, entry.passages, first, entry.missing[first], entry.table[first])
-
-
-def judge(entry: Asked, ranker: Table, head: Table, bias: float) -> Judged:
-    """Confidence, 0 where a gate refuses, and whether the answer is right."""
-    first = best(entry, ranker)
-    logit = float(head_features(entry, ranker) @ head + bias)
-    return Judged(1 / (1 + float(np.exp(-logit))) if entry.passes[first] else 0.0, bool(entry.right[first]))
-
-
-def report(asked: Sequence[Asked], judged: Sequence[Judged]) -> dict[str, Any]:
-    """Print and return how the held-out turns went, for all questions and for the development ones."""
+def report(found: Sequence[Best], confidences: Sequence[float]) -> dict[str, Any]:
+    """Print and return how the held-out turns went, for all questions and for the development ones, and what look-alikes got through."""
     figures: dict[str, Any] = {}
-    libraries = sorted({entry.line["library"] for entry in asked})
+    both = list(zip(found, confidences, strict=True))
+    own = [(each.asked, _judge(each, confidence)) for each, confidence in both if not each.asked.kind]
+    libraries = sorted({entry.line["library"] for entry, _ in own})
     for group in ("all", "development", *libraries):
-        both = zip(asked, judged, strict=True)
-        rows = [(entry, verdict) for entry, verdict in both if group in ("all", entry.line["split"], entry.line["library"])]
+        rows = [(entry, verdict) for entry, verdict in own if group in ("all", entry.line["split"], entry.line["library"])]
         answerable = sum(entry.line.get("answerable", True) for entry, _ in rows)
         levels = {at: (sum(v.confidence >= at for _, v in rows), sum(v.confidence >= at and not v.right for _, v in rows)) for at in LEVELS}
         right = sum(verdict.right for _, verdict in rows)
@@ -182,10 +282,18 @@ def report(asked: Sequence[Asked], judged: Sequence[Judged]) -> dict[str, Any]:
             "aurc": round(aurc, 4),
             "levels": levels,
         }
+    kinds = Counter(each.asked.kind for each in found if each.asked.kind)
+    for kind, count in sorted(kinds.items()):
+        reached = [_judge(each, confidence).confidence for each, confidence in both if each.asked.kind == kind]
+        hits = {at: sum(confidence >= at for confidence in reached) for at in LEVELS}
+        print(f"{kind:12s} {count} look-alikes at the right place, taken for the question at {hits}")
+        figures[kind] = {"look_alikes": count, "false_hits": hits}
     return figures
 
 
-LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9)
+def _judge(each: Best, confidence: float) -> Judged:
+    """Confidence, 0 where a gate refuses, and whether the answer is right."""
+    return Judged(confidence if each.asked.passes[each.row] else 0.0, each.right)
 
 
 def _softmax(scores: Table) -> Table:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
-from surrogates.opposites import polarity_agrees, side_is_answered
+from surrogates.opposites import polarity_agrees, sides
 from surrogates.quantities import SPELLED_WORD, signature
 from surrogates.wording import Rarity, content, language, stem, words
 
@@ -37,6 +37,17 @@ _QUANTIFIERS = {
 _BEFORE_NUMBERS = frozenset({"over", "under", "up to", "half", "twice"})
 # letters that name one of several: the X axis, type B, Mark II; "a" and "i" are words
 _DESIGNATORS = frozenset("bcdefghjklmnopqrstuvwxyz") | frozenset("ii iii iv vi vii viii ix xi xii".split())  # noqa: SIM905
+# said of a place only where the question bounds a number: "only", "unless" and "exactly" are as often part of what is described
+_UNSAID = frozenset({"only", "unless", "exactly"})
+# "ctrl-c", "e-motor", "-p": no letter that names one of several
+_PREFIXED = re.compile(r"\b\w+-[a-z]\b|\b[a-z]-\w+|(?<!\w)-[a-z]\b", re.IGNORECASE)
+# asks what is not so, or must not be; "the pump does not start" tells a fault
+_DENYING = re.compile(
+    r"^\W*(?:how|when|what|which|where|who)\b(?:\s+\w+){0,3}?\s+(?:do|does|did|must|should|may|can|could|is|are|was|were|will|would|has|have)"
+    r"(?:n['’]?t\b|(?:\s+[\w-]+){0,3}?\s+(?:not|never|no)\b)"  # noqa: RUF001
+    r"|\b(?:must|should|may|shall)(?:n['’]?t\b|\s+(?:i |you |we |it |the \w+ )?(?:not|never)\b)",  # noqa: RUF001
+    re.IGNORECASE,
+)
 _LATIN = re.compile(r"\b(?:e\.\s?g|i\.\s?e)\b\.?", re.IGNORECASE)
 _MEASURED = re.compile(r"\d\s?[A-Za-zµΩ°]{1,2}(?:/[a-z]{1,3})?\b")
 _HYPHENATED = re.compile(r"\b[^\W\d_]+(?:-[^\W\d_]+)+\b")
@@ -46,7 +57,8 @@ _SECOND_QUESTION = re.compile(
     re.IGNORECASE,
 )
 _EXPLETIVE = re.compile(
-    r"\b(?:is|was|would|will|does)\s+it\s+(?:possible|necessary|safe|ok|okay|normal|allowed|required|mean|take|matter|make sense|be)\b"
+    r"\b(?:is|was|would|will|does)\s+it\s+(?:possible|necessary|safe|ok|okay|normal|allowed|permitted|required|advisable|mean|take|matter"
+    r"|make sense|be|worth|bad|fine|a\s+(?:good\s+idea|bad\s+idea|problem))\b"
     r"|\bit\s+(?:is|takes?|means?|possible)\b|\bthat\s+(?:is|are|can|has|have|was|were|do|does)\b",
     re.IGNORECASE,
 )
@@ -58,7 +70,13 @@ _POINTED_AT = re.compile(
 _DETERMINED = re.compile(
     r"\b(?:this|that|these|those)\s+(?!error|alarm|is\b|are\b|do\b|does\b|was\b|in\b|on\b|for\b|work)[a-z]{3,}", re.IGNORECASE
 )
-
+_SUBJECT = re.compile(
+    r"\b(?P<verb>do|does|did|can|could|will|would|must|should|may|is|are|was|were|has|have|why|when|where|how)\s+(?:it|they)\b"
+    r"|^\W*(?:it|they)\b|\b(?:wont|won['’]t)\s+it\b",  # noqa: RUF001
+    re.IGNORECASE,
+)
+NAMED_BESIDES = 3
+"""Words that a question about "it" must name besides, so that a place can be told from others."""
 
 Likeness = Callable[[str, str], float]
 """How near in meaning two texts are: a cosine of sentence vectors."""
@@ -123,29 +141,54 @@ def refusal_of_place(question: str, heading: str, unit: str, text: str) -> str |
 def _place_verdicts(question: str, heading: str, unit: str, text: str) -> Iterator[tuple[str, bool]]:
     near, said = f"{heading}\n{unit}", f"{heading}\n{text}"
     asked, held = signature(_without_spelled_numbers(question)), signature(near)
-    yield "numbers", asked.quantities <= held.quantities
-    yield "codes", all(any(code == other or code in other.split("/") for other in held.codes) for code in asked.codes)
-    yield "letters", frozenset(_letters(question, said)) <= frozenset(words(said))
-    yield "negation", _denials(question)[0] == 0 or _denials(near)[0] > 0 or _denials(near)[1]
-    yield "polarity", side_is_answered(question, near, said)
-    yield "quantifier", frozenset(_quantifiers(question)) <= frozenset(_quantifiers(near))
+    yield "numbers", all(quantity in held.quantities or _is_written(quantity, unit) for quantity in asked.quantities)
+    yield (
+        "codes",
+        all(any(code == other or code in other.split("/") for other in held.codes) or _is_spelled(code, near) for code in asked.codes),
+    )
+    yield "letters", all(_stands_alone(letter, said) for letter in _letters(_PREFIXED.sub(" ", question), said))
+    yield "negation", not _DENYING.search(question) or denies(near)
+    yield "polarity", not sides(question, near, said).contrary
+    yield "quantifier", frozenset(_quantifiers(question)) - _UNSAID <= frozenset(_quantifiers(near))
     yield "two questions", is_one_question(question)
-    yield "pronoun", has_referents(question)
+    yield "pronoun", has_referents(question) or _speaks_of_the_product(question)
     yield "language", languages_agree(question, said)
+
+
+def _is_written(quantity: str, unit: str) -> bool:
+    """Whether a plain number stands in a name or before a unit that the question leaves out: pin-14, #5399, 24V, 8-bit."""
+    dimension, value = quantity.split(" ")
+    return dimension == "plain" and re.search(rf"(?<![\w.,]){re.escape(value)}(?!\d|[.,]\d)", unit) is not None
+
+
+def _is_spelled(code: str, near: str) -> bool:
+    """Whether a code stands in a longer name or with other joints: wsg50 in ipa325_wsg50, RC008T-2 in STK600-RC008T-2, 2 H."""
+    parts = re.findall(r"\d+|[^\W\d_]+|[^\w\s]+", code)
+    joined = r"[-_ .]?".join(map(re.escape, parts))
+    return re.search(rf"(?<![^\W_]){joined}(?![^\W_]|\.\d)", near, re.IGNORECASE) is not None
+
+
+def _stands_alone(letter: str, said: str) -> bool:
+    """Whether a letter that names one of several stands in a text, with a number or a joint behind it or without: X, F10, E-axis."""
+    return re.search(rf"(?<![^\W\d_]){letter}(?![^\W\d_])", said, re.IGNORECASE) is not None
+
+
+def _speaks_of_the_product(question: str) -> bool:
+    """Whether its only pronouns are subjects ("where does it keep settings") and it names enough else: a manual is about one thing."""
+    rest = _SUBJECT.sub(" ", question)
+    return rest != question and has_referents(rest) and len(content(rest)) >= NAMED_BESIDES
 
 
 def refusal_of_twin(question: str, known: str, said: str, rarity: Rarity) -> str | None:
     """The first gate that tells a question from one of the bank that it nearly repeats word for word; None when they mean the same.
 
     So near, what differs is what matters: every word that the library knows must be said by the bank's question or at its place, `said`.
+    Numbers, codes and letters are `refusal_of_place`'s to compare.
     """
     unsaid = content(question) - content(_NAMES_NOTHING) - content(known) - content(said) - _joined(f"{known} {said}")
     verdicts = (
-        ("numbers", numbers_agree(question, known)),
-        ("codes", codes_agree(question, known)),
-        ("letters", letters_agree(question, known)),
         ("negation", negation_agrees(question, known)),
-        ("polarity", polarity_agrees(question, known, said)),
+        ("polarity", not sides(question, known, known).contrary),
         ("quantifier", quantifiers_agree(question, known)),
         ("component", not any(rarity.knows(word) for word in unsaid)),
     )
@@ -254,6 +297,12 @@ def _names_something(before: str) -> bool:
     """Whether a noun may stand in `before`; its last word does not count, being the verb that the pronoun belongs to."""
     said = before.split()
     return bool(content(" ".join(said[:-1])) or signature(before).codes)
+
+
+def denies(text: str) -> bool:
+    """Whether it denies something, or speaks of failing."""
+    times, fails = _denials(text)
+    return times > 0 or fails
 
 
 def _denials(text: str) -> tuple[int, bool]:

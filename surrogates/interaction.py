@@ -19,7 +19,7 @@ from surrogates import schema
 from surrogates.units import spans
 
 if TYPE_CHECKING:
-    from kb.encoder import Encoder
+    from kb.encoder import Encoder, Tokens
     from kb.library import Library
     from kb.records import Passage
 
@@ -57,9 +57,10 @@ class PassageTokens:
 
 @dataclass(frozen=True)
 class QuestionTokens:
-    """A question's tokens on the same axes as the passages [n, w], and where each stands, [n, 2]."""
+    """A question's tokens on the same axes as the passages [n, w], as the encoder makes them [n, d], and where each stands, [n, 2]."""
 
     vectors: Vectors
+    full: Vectors
     places: NDArray[np.int32]
 
 
@@ -71,13 +72,10 @@ class Interaction:
         self._axes: Vectors | None = None
         self._held: dict[int, PassageTokens] = {}
 
-    def question(self, text: str) -> QuestionTokens | None:
-        """The question on the library's axes; None while no passage was read."""
+    def question(self, tokens: Tokens) -> QuestionTokens | None:
+        """A question on the library's axes; None while no passage was read."""
         axes = self._found_axes()
-        if axes is None:
-            return None
-        tokens = self._library.encoder.tokens([text])[0]
-        return QuestionTokens(_turned(tokens.vectors, axes), tokens.places)
+        return None if axes is None else QuestionTokens(_turned(tokens.vectors, axes), tokens.vectors, tokens.places)
 
     def passages(self, ids: Sequence[int]) -> dict[int, PassageTokens]:
         """The tokens of those of the passages that were read."""

@@ -6,6 +6,7 @@ The tables are general English; the words of a line are one side, then the other
 from __future__ import annotations
 
 import re
+from dataclasses import astuple, dataclass
 from functools import lru_cache
 
 from surrogates.wording import fold
@@ -123,25 +124,46 @@ def sides_are_shown(question: str, shown: str) -> bool:
     return all(not side & asked or side & said for pair in pairs for side in (pair if pair in _pairs(_STRICT_PAIRS) else pair[1:]))
 
 
-def side_is_answered(question: str, near: str, said: str) -> bool:
-    """Whether a place of a document speaks of the side that a question about it names, and not of the other one alone.
+@dataclass(frozen=True)
+class Sides:
+    """Where a place of a document speaks of the sides that a question names.
 
-    `near` is the sentence with its headings, `said` all that is shown. A side that must be said (maximum, before, inlet), and the undoing
-    of an action (off, remove), must be somewhere in it.
+    `said`: its sentence or headings name one of them. `silent`: nothing that is shown names a side. `only_other_shown`: what is shown names
+    the other side alone. `unsaid_bound`, `unsaid_undoing`: nowhere is said a side that one does not take for granted (maximum, before,
+    inlet), or the undoing of an action (off, remove). `contrary`: sentence or headings name the other side alone.
     """
-    asked, close, shown = (frozenset(_tokens(text)) for text in (question, near, said))
-    for table in (_STRICT_PAIRS, _OPPOSITES, _ACTION_PAIRS):
-        for pair in _named(table, asked):
-            named = [side for side in pair if side & asked]
-            if len(named) != 1:
-                continue
-            others = frozenset().union(*(side for side in pair if side is not named[0]))
-            if named[0] & close:
-                continue
-            must = table is _STRICT_PAIRS or (table is _ACTION_PAIRS and named[0] is not pair[0])
-            if others & close or (must and not named[0] & shown) or (others & shown and not named[0] & shown):
-                return False
-    return True
+
+    said: bool = False
+    silent: bool = False
+    only_other_shown: bool = False
+    unsaid_bound: bool = False
+    unsaid_undoing: bool = False
+    contrary: bool = False
+
+
+def sides(question: str, near: str, shown: str) -> Sides:
+    """`near` is the sentence with its headings, `shown` all that is shown; a question that names both sides of a pair names none."""
+    asked, close, said = (frozenset(_tokens(text)) for text in (question, near, shown))
+    found = [
+        _side(pair, table, asked, close, said) for table in (_STRICT_PAIRS, _OPPOSITES, _ACTION_PAIRS) for pair in _named(table, asked)
+    ]
+    return Sides(*(any(each) for each in zip(*map(astuple, filter(None, found)), strict=True)))
+
+
+def _side(pair: Pair, table: str, asked: frozenset[str], close: frozenset[str], shown: frozenset[str]) -> Sides | None:
+    named = [side for side in pair if side & asked]
+    if len(named) != 1:
+        return None
+    own, other = named[0], frozenset().union(*(side for side in pair if side is not named[0]))
+    said, unsaid = bool(own & close), not own & (close | shown)
+    return Sides(
+        said=said,
+        silent=unsaid and not other & (close | shown),
+        only_other_shown=unsaid and bool(other & shown),
+        unsaid_bound=unsaid and table is _STRICT_PAIRS,
+        unsaid_undoing=unsaid and table is _ACTION_PAIRS and own is not pair[0],
+        contrary=not said and bool(other & close),
+    )
 
 
 def turned(question: str) -> str | None:

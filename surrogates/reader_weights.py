@@ -1,18 +1,69 @@
-"""What `python -m benchmarks.reader` fitted: weights of the extractive reader's ranker and head."""
+"""What `python -m benchmarks.reader` fitted, from the file beside this one: the reader's ranker, verifier and heads."""
 
-# fmt: off
-RANKER = (
-    -1.435, 1.851, 0.643, 0.441, 0.489, 0.623, -0.881, -0.028, 2.859, 3.333,
-    2.368, 1.093, 0.307, 3.207, 2.951, 4.401, 3.722, 1.946, 1.024, 0.385,
-    1.016, 1.3, 1.043, -0.271, 4.285, 0.341, -0.269, -2.668, 0.802, -0.139,
-)
-"""In the order of `reader.NAMES`."""
-HEAD = (
-    0.028, 1.129, 2.935, 0.09, 0.596, 1.411, -0.37, -1.345, -0.513, 0.422,
-    0.724, -1.08, 0.193, 0.437, 0.984, 3.381, 1.859, -0.144, 0.143, -1.506,
-    -1.672, 4.741, -2.538, 1.83, -0.569, 0.205, -0.395, -0.007, -0.92, -1.052,
-    1.174, 0.259, 0.365, -0.434, 0.022, -0.147,
-)
-"""In the order of `reader.HEAD_NAMES`."""
-BIAS = -7.016
-# fmt: on
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from surrogates.verifier import Verifier
+
+FILE = Path(__file__).with_name("reader.safetensors")
+
+
+@dataclass(frozen=True)
+class Head:
+    """Logistic regression: `weights` [k] and `bias`."""
+
+    weights: NDArray[np.float64]
+    bias: float
+
+    def confidence(self, features: NDArray[np.float64]) -> float:
+        """A probability, from features [k]."""
+        return float(1.0 / (1.0 + np.exp(-(features @ self.weights + self.bias))))
+
+
+@dataclass(frozen=True)
+class Weights:
+    """`ranker` [len(NAMES)]; `head` over `reader.HEAD_NAMES`, `plain` over the same without the verifier's score, for other encoders."""
+
+    ranker: NDArray[np.float64]
+    verifier: Verifier
+    head: Head
+    plain: Head
+
+
+@lru_cache(maxsize=1)
+def fitted() -> Weights:
+    """The weights that the program comes with."""
+    return load(FILE)
+
+
+def load(file: Path) -> Weights:
+    """Weights from a file that `save` wrote.
+
+    Raises:
+        KeyError: a tensor is missing.
+    """
+    from safetensors import safe_open
+
+    with safe_open(file, framework="np") as content:
+        tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 - not a dictionary
+        encoder = str(json.loads((content.metadata() or {})["about"])["encoder"])
+    heads = [Head(np.asarray(tensors[name], np.float64), float(tensors[f"{name}.bias"][0])) for name in ("head", "plain")]
+    return Weights(np.asarray(tensors["ranker"], np.float64), Verifier(tensors, encoder), *heads)
+
+
+def save(file: Path, weights: Weights) -> None:
+    """Write weights."""
+    from safetensors.numpy import save_file
+
+    heads = {"head": weights.head, "plain": weights.plain}
+    tensors = {name: np.asarray(head.weights, np.float32) for name, head in heads.items()}
+    tensors |= {f"{name}.bias": np.asarray([head.bias], np.float32) for name, head in heads.items()}
+    tensors |= {"ranker": np.asarray(weights.ranker, np.float32), **weights.verifier.tensors}
+    save_file(tensors, file, metadata={"about": json.dumps({"encoder": weights.verifier.encoder})})

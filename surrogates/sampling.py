@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from kb.library import Library
     from surrogates.surrogate import Prediction, Source, Surrogate
 
-_ANSWERING = "interaction.py procedures.py quotes.py reader.py reader_weights.py surrogate.py units.py"
+_ANSWERING = """contrast.py interaction.py procedures.py quotes.py reader.py reader.safetensors surrogate.py unit_features.py units.py
+verifier.py"""
 DECIDING = ("adapter.py", "confidence.py", "gates.py", "opposites.py", "quantities.py", "wording.py", *_ANSWERING.split())
 READY = 300
 """Questions nobody has judged that are kept ready; more are sampled, and wait."""

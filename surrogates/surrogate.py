@@ -6,7 +6,7 @@ Each comes with what speaks for it, a calibrated confidence and the gates that i
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,11 +16,14 @@ from numpy.typing import NDArray
 from surrogates import bank, freshness, gates, model, reader, schema
 from surrogates.bank import BankAnswer, View
 from surrogates.confidence import Features
+from surrogates.contrast import NONE, Contraries, contraries
 from surrogates.interaction import Interaction
 from surrogates.remembering import remember
+from surrogates.unit_features import Known, Question
 from surrogates.wording import Rarity, content
 
 if TYPE_CHECKING:
+    from kb.encoder import Tokens
     from kb.library import Library
     from kb.records import Hit, Passage
 
@@ -74,6 +77,9 @@ class _Asked:
     """The user's question with all that is computed once for it."""
 
     text: str
+    contraries: Contraries
+    tokens: Mapping[str, Tokens]
+    """Of the question and its contraries; nothing where only the bank is asked."""
     vector: NDArray[np.float32]  # [d], frozen
     scores: NDArray[np.float32]  # [n], adapted cosine with every bank question; -2 where it does not serve
     frozen: NDArray[np.float32]  # [n], the same before adaptation
@@ -129,7 +135,7 @@ class Surrogate:
         """
         if hidden is None:
             self.follow()
-        asked = self._ask(question, hits, collection, hidden)
+        asked = self._ask(question, hits, collection, hidden, to_read=False)
         return None if asked is None else self._best_of_bank(asked)
 
     def _best_of_bank(self, asked: _Asked) -> Prediction | None:
@@ -170,18 +176,29 @@ class Surrogate:
         adapts = trained.adapter is not None and len(self.view.ids) > 0
         self._adapted = trained.adapter.apply(self.view.vectors) if trained.adapter and adapts else self.view.vectors
 
-    def _ask(self, question: str, hits: Sequence[Hit], collection: str | None, hidden: NDArray[np.bool_] | None = None) -> _Asked | None:
+    def _ask(
+        self,
+        question: str,
+        hits: Sequence[Hit],
+        collection: str | None,
+        hidden: NDArray[np.bool_] | None = None,
+        *,
+        to_read: bool = True,
+    ) -> _Asked | None:
         mask = self.view.serving if hidden is None else self.view.serving & ~hidden
         if collection is not None:
             mask = mask & (self.view.collection_ids == _collection_id(self.library.connection, collection))
         if not mask.any():
             return None
-        vector = self.library.encoder.encode([question])[0]  # [d]
+        turned = contraries(question) if to_read else NONE
+        texts = [question, *filter(None, (turned.other_side, turned.affirmed))]
+        tokens = self.library.encoder.tokens(texts) if to_read else []
+        vector = tokens[0].vector if tokens else self.library.encoder.encode([question])[0]  # [d]
         adapter = self._model.adapter
         adapted = adapter.apply(vector[None])[0] if adapter else vector
         scores = np.where(mask, self._adapted @ adapted, np.float32(-2.0))
         frozen = scores if adapter is None else np.where(mask, self.view.vectors @ vector, np.float32(-2.0))
-        return _Asked(question, vector, scores, frozen, hits, content(question))
+        return _Asked(question, turned, dict(zip(texts, tokens, strict=False)), vector, scores, frozen, hits, content(question))
 
     def candidates(self, asked: _Asked) -> list[Candidate]:
         """The nearest question of each of the nearest answers whose passages are all there, best first."""
@@ -282,12 +299,15 @@ class Surrogate:
         return refused
 
     def _reading(self, asked: _Asked) -> reader.Reading | None:
-        tokens = self.interaction.question(asked.text)
         ids = [hit.passage.id for hit in reader.distinct(asked.hits)[: reader.PASSAGES]]
         held = self.interaction.passages(ids)
-        if tokens is None or not held:
+        turned = {text: self.interaction.question(each) for text, each in asked.tokens.items()}
+        read = {text: Question.of(text, each, self.rarity) for text, each in turned.items() if each is not None and len(each.places)}
+        if not held or asked.text not in read:
             return None
-        return reader.read(asked.text, tokens, asked.hits, held, self._known(asked, ids), self.rarity)
+        others = (read.get(asked.contraries.other_side or ""), read.get(asked.contraries.affirmed or ""))
+        encoder = self.library.encoder.name
+        return reader.read(read[asked.text], others, asked.hits, held, self._known(asked, ids), self.rarity, encoder)
 
     def _read(self, asked: _Asked) -> Prediction | None:
         reading = self._reading(asked)
@@ -323,18 +343,18 @@ class Surrogate:
         rows = self.view.rows_of(prediction.answer_id)
         return any(self.view.by_person[row] and self.view.texts[row] == prediction.matched_question for row in rows)
 
-    def _known(self, asked: _Asked, passage_ids: Sequence[int]) -> dict[int, list[reader.Known]]:
+    def _known(self, asked: _Asked, passage_ids: Sequence[int]) -> dict[int, list[Known]]:
         """The serving bank questions about these passages, each with the nearest of an answer's questions."""
         marks = ",".join("?" * len(passage_ids))
         rows = self.library.connection.execute(
             f"SELECT passage_id, answer_id, quote_start, quote_end FROM bank_sources WHERE passage_id IN ({marks})", tuple(passage_ids)
         )
-        known: dict[int, list[reader.Known]] = {}
+        known: dict[int, list[Known]] = {}
         for passage_id, answer_id, start, end in rows:
             questions = self.view.rows_of(int(answer_id))
             if len(questions) and asked.frozen[questions].max() > -1.0:
                 row = int(questions[asked.frozen[questions].argmax()])
-                known.setdefault(passage_id, []).append(reader.Known(row, start, end, float(asked.frozen[row])))
+                known.setdefault(passage_id, []).append(Known(row, start, end, float(asked.frozen[row])))
         return known
 
     def _likeness(self, one: str, other: str) -> float:

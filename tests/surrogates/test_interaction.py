@@ -31,7 +31,7 @@ def test_a_word_of_the_question_finds_itself(word_library: Library, add: Add) ->
     interaction.read(word_library)
     held = Interaction(word_library)
     passage = next(word_library.passages())
-    question = held.question("bar")
+    question = held.question(word_library.encoder.tokens(["bar"])[0])
     assert question is not None
     tokens = held.passages([passage.id])[passage.id]
     best = int((tokens.vectors @ question.vectors[0]).argmax())
@@ -64,7 +64,7 @@ def test_a_long_passage_is_read_to_its_end(word_library: Library, add: Add) -> N
 
 def test_nothing_is_known_before_anything_was_read(word_library: Library, add: Add) -> None:
     add("pump.md", PUMP)
-    assert Interaction(word_library).question("bar") is None
+    assert Interaction(word_library).question(word_library.encoder.tokens(["bar"])[0]) is None
     assert not interaction.has_begun(word_library)
 
 
