@@ -19,7 +19,7 @@ Provenance = Literal["human", "span", "teacher"]
 DELTA = 0.1
 ALPHAS = (0.20, 0.10, 0.05, 0.02, 0.01)
 """Allowed share of wrong answers among the instant ones, level 1 (answers most) to 5 (only the surest)."""
-FLOORS = (0.60, 0.80, 0.88, 0.93, 0.97)
+FLOORS = (0.60, 0.80, 0.85, 0.90, 0.95)
 """Confidence below which agreement with a teacher may not take a level, 1 to 5."""
 GRID = tuple(round(0.98 - 0.02 * step, 2) for step in range(25))
 """The thresholds that are tested, 0.98 down to 0.50: fixed before any question is asked."""
