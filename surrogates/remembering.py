@@ -57,11 +57,15 @@ class Remembering(Encoder):
 
     def tokens(self, texts: Sequence[str]) -> list[Tokens]:
         """What `Encoder.tokens` gives; a question that was encoded a moment ago is not encoded again."""
-        if len(texts) != 1:
-            return self._inner.tokens(texts)
-        if self._latest is None or self._latest[0] != texts[0]:
+        if len(texts) == 1 and not self._is_latest(texts[0]):
             self._take(texts[0])
-        return [self._latest[1]] if self._latest else []
+        known = dict([self._latest] if self._latest else [])
+        missing = [text for text in dict.fromkeys(texts) if text not in known]
+        known |= dict(zip(missing, self._inner.tokens(missing) if missing else [], strict=True))
+        return [known[text] for text in texts]
+
+    def _is_latest(self, text: str) -> bool:
+        return self._latest is not None and self._latest[0] == text
 
     def _take(self, text: str) -> NDArray[np.float32]:
         """Encode one text token by token and keep that until the next one; its vector [1, d]."""

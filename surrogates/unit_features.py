@@ -7,8 +7,10 @@ go with it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -75,7 +77,13 @@ class Question:
         weights = _weights(text, tokens, rarity)
         return cls(text, tokens, weights, content(text), signature(text), asks_for_a_way(text), expected_kind(text))
 
-    @property
+    @cached_property
+    def meaning(self) -> NDArray[np.float32]:
+        """The mean of its tokens, of unit length, [w]."""
+        mean = self.tokens.vectors.mean(axis=0)
+        return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-9), np.float32)
+
+    @cached_property
     def exact(self) -> frozenset[str]:
         """The codes and quantities that it names."""
         return self.named.codes | self.named.quantities
@@ -155,11 +163,13 @@ def features_of(asked: Question, page: Page, span: Span, *, first: bool, rarity:
     """What the ranker sees of one unit, [len(NAMES)]."""
     unit = page.passage.text[span.start : span.end]
     tokens = page.found.tokens
-    best = page.within(span.start, span.end)  # [q]
-    match, meaning = (np.zeros(len(asked.weights), np.float32), 0.0) if best is None else (best, 0.0)
-    if best is not None:
-        inside = tokens.vectors[tokens.within(span.start, span.end)]
-        meaning = _cosine(inside.mean(axis=0), asked.tokens.vectors.mean(axis=0))
+    inside = tokens.within(span.start, span.end)
+    if inside.any():
+        match = page.match[:, inside].max(axis=1)  # [q]
+        mean = tokens.vectors[inside].sum(axis=0)
+        meaning = float(mean @ asked.meaning) / max(math.sqrt(float(mean @ mean)), 1e-9)
+    else:
+        match, meaning = np.zeros(len(asked.weights), np.float32), 0.0
     with_title = np.maximum(match, page.title_match)
     words, held = content(unit), _signature(page.passage, unit)
     kind = asked.wants_kind is not None and any(value.startswith(asked.wants_kind) for value in held.quantities)
@@ -279,7 +289,3 @@ def missing_of(asked: Question, page: Page, shown: str, rarity: Rarity) -> tuple
         weight = max(rarity.idf(word) for word in stems) / rarity.idf("")
         heaviest[known] = max(heaviest[known], weight * (1.0 - max(alike, 0.0)))
     return heaviest[True], heaviest[False]
-
-
-def _cosine(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    return float(one @ other / max(float(np.linalg.norm(one) * np.linalg.norm(other)), 1e-9))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 # a full stop after one of these does not end a sentence
@@ -28,7 +29,8 @@ class Span:
     is_step: bool
 
 
-def spans(text: str) -> list[Span]:
+@lru_cache(maxsize=1024)
+def spans(text: str) -> tuple[Span, ...]:
     """Cut a passage's text into sentences, never across lines; a table's row stays whole. What stands between spans is white space."""
     found: list[Span] = []
     position = 0
@@ -37,7 +39,7 @@ def spans(text: str) -> list[Span]:
         for start, end in _sentences(content):
             found.append(Span(position + start, position + end, line, is_item, is_step))
         position += len(content)
-    return found
+    return tuple(found)
 
 
 def _sentences(line: str) -> list[tuple[int, int]]:

@@ -28,3 +28,15 @@ def test_a_library_is_given_it_once(word_library: Library) -> None:
     remember(word_library)
     assert word_library.encoder is encoder
     assert encoder.name == "words-1"
+
+
+def test_only_what_stands_beside_the_latest_question_is_encoded(word_encoder: Any, monkeypatch: Any) -> None:
+    encoder, made = Remembering(word_encoder), []
+    inner = word_encoder.tokens
+    monkeypatch.setattr(word_encoder, "tokens", lambda texts: made.extend(texts) or inner(texts))
+    encoder.encode(["one pump"])
+    found = encoder.tokens(["one pump", "two pumps", "one pump"])
+    assert made == ["one pump", "two pumps"]
+    assert all(
+        np.array_equal(one.vectors, other.vectors) for one, other in zip(found, inner(["one pump", "two pumps", "one pump"]), strict=True)
+    )
