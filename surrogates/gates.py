@@ -185,10 +185,11 @@ def refusal_of_twin(question: str, known: str, said: str, rarity: Rarity) -> str
     So near, what differs is what matters: every word that the library knows must be said by the bank's question or at its place, `said`.
     Numbers, codes and letters are `refusal_of_place`'s to compare.
     """
+    side = sides(question, known, f"{known}\n{said}")
     unsaid = content(question) - content(_NAMES_NOTHING) - content(known) - content(said) - _joined(f"{known} {said}")
     verdicts = (
         ("negation", negation_agrees(question, known)),
-        ("polarity", not sides(question, known, known).contrary),
+        ("polarity", not side.contrary and not side.unsaid_bound),
         ("quantifier", quantifiers_agree(question, known)),
         ("component", not any(rarity.knows(word) for word in unsaid)),
     )

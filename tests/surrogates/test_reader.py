@@ -218,6 +218,7 @@ def test_what_a_person_confirmed_comes_before_what_is_read(word_library: Library
     ("question", "gate"),
     [
         ("How do I unpair the device again?", "polarity"),
+        ("How do I pair the device before the start?", "polarity"),
         ("How do I not pair the device again?", "negation"),
         ("How do I pair the headset again?", "component"),
     ],
