@@ -179,21 +179,26 @@ def _speaks_of_the_product(question: str) -> bool:
     return rest != question and has_referents(rest) and len(content(rest)) >= NAMED_BESIDES
 
 
-def refusal_of_twin(question: str, known: str, said: str, rarity: Rarity) -> str | None:
+def refusal_of_twin(question: str, known: str, said: str, rarity: Rarity, likeness: Likeness | None = None) -> str | None:
     """The first gate that tells a question from one of the bank that it nearly repeats word for word; None when they mean the same.
 
-    So near, what differs is what matters: every word that the library knows must be said by the bank's question or at its place, `said`.
-    Numbers, codes and letters are `refusal_of_place`'s to compare.
+    So near, what differs is what matters: every word that the library knows must be said by the bank's question or at its place, `said`,
+    unless the question means the same without it. Numbers, codes and letters are `refusal_of_place`'s to compare.
     """
     side = sides(question, known, f"{known}\n{said}")
-    unsaid = content(question) - content(_NAMES_NOTHING) - content(known) - content(said) - _joined(f"{known} {said}")
-    verdicts = (
-        ("negation", negation_agrees(question, known)),
-        ("polarity", not side.contrary and not side.unsaid_bound),
-        ("quantifier", quantifiers_agree(question, known)),
-        ("component", not any(rarity.knows(word) for word in unsaid)),
+    verdicts: tuple[tuple[str, Callable[[], bool]], ...] = (
+        ("negation", lambda: negation_agrees(question, known)),
+        ("polarity", lambda: not side.contrary and not side.unsaid_bound),
+        ("quantifier", lambda: quantifiers_agree(question, known)),
+        ("component", lambda: not _adds_a_word(question, known, said, rarity, likeness)),
     )
-    return next((name for name, passes in verdicts if not passes), None)
+    return next((name for name, passes in verdicts if not passes()), None)
+
+
+def _adds_a_word(question: str, known: str, said: str, rarity: Rarity, likeness: Likeness | None) -> bool:
+    unsaid = content(question) - content(_NAMES_NOTHING) - content(known) - content(said) - _joined(f"{known} {said}")
+    weighty = (word for word in unsaid if rarity.knows(word))
+    return any(likeness is None or likeness(question, without(question, word)) < GateSettings().idle_from for word in weighty)
 
 
 def _without_spelled_numbers(question: str) -> str:

@@ -295,7 +295,8 @@ class Surrogate:
         headings = " > ".join(place.passage.heading)
         refused = gates.refusal_of_place(question, headings, place.unit, text)
         if refused is None and place.twin is not None and place.twin.score >= TWIN_AT_LEAST:
-            refused = gates.refusal_of_twin(question, self.view.texts[place.twin.row], f"{headings}\n{text}", self.rarity)
+            known, said = self.view.texts[place.twin.row], f"{headings}\n{text}"
+            refused = gates.refusal_of_twin(question, known, said, self.rarity, self._likeness)
         return refused
 
     def _reading(self, asked: _Asked) -> reader.Reading | None:

@@ -228,3 +228,10 @@ def test_a_question_that_nearly_repeats_a_known_one_must_mean_the_same(question:
     known, said = "How do I pair the device again?", "Pairing\nPair or unpair the device in the settings, 2 at a time."
     assert gates.refusal_of_twin(question, known, said, rarity) == gate
     assert gates.refusal_of_twin("How can I pair the device again?", known, said, rarity) is None
+
+
+def test_a_word_without_which_a_question_means_the_same_names_nothing() -> None:
+    rarity = Rarity.of(["Pair the device.", "Fast charging of the headset."])
+    question, known, said = "How do I pair the device fast?", "How do I pair the device?", "Pair it in the settings."
+    assert gates.refusal_of_twin(question, known, said, rarity, lambda *_: 0.9) == "component"
+    assert gates.refusal_of_twin(question, known, said, rarity, lambda *_: 0.95) is None
