@@ -225,3 +225,17 @@ def _stands(library: Library, text: str, sources: frozenset[int], seen: int, col
 def _added_seq(library: Library, passage_id: int) -> int:
     row = library.connection.execute("SELECT added_seq FROM passages WHERE id = ?", (passage_id,)).fetchone()
     return int(row[0]) if row else 0
+
+
+def data_version(connection: sqlite3.Connection) -> int:
+    """Changes when another connection wrote."""
+    return int(connection.execute("PRAGMA data_version").fetchone()[0])
+
+
+def state_of(connection: sqlite3.Connection) -> tuple[int, ...]:
+    """What tells whether passages, questions or answers changed: numbers that only grow, and a sum over the states."""
+    row = connection.execute(
+        "SELECT (SELECT coalesce(max(seq), 0) FROM changes), (SELECT coalesce(max(id), 0) FROM bank_questions),"
+        " (SELECT count(*) FROM bank_answers WHERE state = 'active'), (SELECT coalesce(sum(checked_seq), 0) FROM bank_answers)"
+    ).fetchone()
+    return tuple(int(value) for value in row)

@@ -226,6 +226,11 @@ def letters_agree(question: str, matched: str) -> bool:
     return asked == known or (bool(asked) and frozenset(asked) < frozenset(known) <= _listed(matched))
 
 
+def names_the_same(question: str, matched: str) -> bool:
+    """Both name the same quantities, codes and letters."""
+    return numbers_agree(question, matched) and codes_agree(question, matched) and letters_agree(question, matched)
+
+
 def negation_agrees(question: str, matched: str) -> bool:
     """Both deny or neither does; what fails is what does not work."""
     asked, known = _denials(question), _denials(matched)

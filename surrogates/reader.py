@@ -41,6 +41,7 @@ from surrogates.wording import Rarity, content
 if TYPE_CHECKING:
     from kb.library import Library
     from kb.records import Hit, Passage
+    from surrogates.bank import View
     from surrogates.interaction import PassageTokens
 
 PASSAGES = 5
@@ -156,6 +157,21 @@ def read(
     ]
     best_first = tuple(sorted(places, key=lambda place: -place.score))
     return Reading(best_first, asked, contraries, {page.passage.id: page for page in pages}, rarity, weights, encoder)
+
+
+def known_about(passage_ids: Sequence[int], view: View, scores: NDArray[np.float32], library: Library) -> dict[int, list[Known]]:
+    """The serving bank questions about these passages, each the nearest of its answer's; `scores` [n] are those of the view's questions."""
+    marks = ",".join("?" * len(passage_ids))
+    rows = library.connection.execute(
+        f"SELECT passage_id, answer_id, quote_start, quote_end FROM bank_sources WHERE passage_id IN ({marks})", tuple(passage_ids)
+    )
+    known: dict[int, list[Known]] = {}
+    for passage_id, answer_id, start, end in rows:
+        questions = view.rows_of(int(answer_id))
+        if len(questions) and scores[questions].max() > -1.0:
+            row = int(questions[scores[questions].argmax()])
+            known.setdefault(passage_id, []).append(Known(row, start, end, float(scores[row])))
+    return known
 
 
 def shown(place: Place, limit: int = SHOWN_WORDS) -> tuple[int, int]:

@@ -19,7 +19,7 @@ from surrogates.confidence import Features
 from surrogates.contrast import NONE, Contraries, contraries
 from surrogates.interaction import Interaction
 from surrogates.remembering import remember
-from surrogates.unit_features import Known, Question
+from surrogates.unit_features import Question
 from surrogates.wording import Rarity, content
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ NEIGHBOURS = 8
 EVIDENCE_WITHIN = 5
 AMBIGUOUS_WITHIN = 0.02
 TWIN_AT_LEAST = 0.75  # cosine with a bank question, from which a question is compared with it word by word
+KNOWN_AT_LEAST = 0.95  # cosine with a bank question about the passage, from which the bank's confidence counts beside the reader's
 PERSON_AT_LEAST = 0.6  # cosine with a question whose answer a person confirmed, from which that answer is weighed
 
 
@@ -146,21 +147,21 @@ class Surrogate:
     def follow(self) -> None:
         """Take in what changed since the last question: new passages (replay), new bank rows, a newly trained model."""
         connection = self.library.connection
-        versions = (_data_version(connection), connection.total_changes)
+        versions = (freshness.data_version(connection), connection.total_changes)
         latest = self._pinned or model.current(self.library.home, self.library.encoder.name)
         if versions == self._versions and latest is self._model:
             return
-        state = _state(connection)
+        state = freshness.state_of(connection)
         if state != self._seen:
             bank.use_encoder(self.library)
             freshness.replay(self.library)
-            state = _state(connection)
+            state = freshness.state_of(connection)
             if not self._seen or state[0] != self._seen[0]:
                 self.rarity = Rarity.of_library(connection)
         grown = (state != self._seen or not self._seen) and self.view.refresh(connection)
         if grown or latest is not self._model:
             self._take(latest)
-        self._seen, self._versions = state, (_data_version(connection), connection.total_changes)
+        self._seen, self._versions = state, (freshness.data_version(connection), connection.total_changes)
 
     def use(self, trained: model.Model) -> None:
         """Judge by this model from now on, instead of the one in the home."""
@@ -308,7 +309,9 @@ class Surrogate:
             return None
         others = (read.get(asked.contraries.other_side or ""), read.get(asked.contraries.affirmed or ""))
         encoder = self.library.encoder.name
-        return reader.read(read[asked.text], others, asked.hits, held, self._known(asked, ids), self.rarity, encoder)
+        return reader.read(
+            read[asked.text], others, asked.hits, held, reader.known_about(ids, self.view, asked.frozen, self.library), self.rarity, encoder
+        )
 
     def _read(self, asked: _Asked) -> Prediction | None:
         reading = self._reading(asked)
@@ -324,7 +327,19 @@ class Surrogate:
         )
         sources = tuple(Source(quote.passage, quote.text) for quote in quotes)
         matched = self.view.texts[best.known.row] if best.known and best.known.score >= TWIN_AT_LEAST else ""
-        return Prediction(text, reading.confidence(), None, sources, matched, refused, float(asked.frozen.max()))
+        confidence = reading.confidence()
+        if refused is None and best.twin is not None and best.twin.score >= KNOWN_AT_LEAST:
+            confidence = max(confidence, self._taught_confidence(asked, best.twin.row))
+        return Prediction(text, confidence, None, sources, matched, refused, float(asked.frozen.max()))
+
+    def _taught_confidence(self, asked: _Asked, row: int) -> float:
+        """What the bank's head says of a question that is nearly this one and names the same; 0 where its answer does not stand."""
+        answer = bank.answer(self.library.connection, int(self.view.answer_ids[row]))
+        sources = self._sources(answer)
+        if sources is None or not gates.names_the_same(asked.text, self.view.texts[row]):
+            return 0.0
+        candidate = self._candidate(asked, row, answer, sources, _top(asked.scores, NEIGHBOURS))
+        return 0.0 if self._is_stale(candidate) else self._model.head.confidence(candidate.features)
 
     def _passes_over_unread(self, asked: _Asked, passage_id: int) -> bool:
         """Whether a hit before this passage was not read yet, so that nothing is known about what it says."""
@@ -343,20 +358,6 @@ class Surrogate:
             return False
         rows = self.view.rows_of(prediction.answer_id)
         return any(self.view.by_person[row] and self.view.texts[row] == prediction.matched_question for row in rows)
-
-    def _known(self, asked: _Asked, passage_ids: Sequence[int]) -> dict[int, list[Known]]:
-        """The serving bank questions about these passages, each with the nearest of an answer's questions."""
-        marks = ",".join("?" * len(passage_ids))
-        rows = self.library.connection.execute(
-            f"SELECT passage_id, answer_id, quote_start, quote_end FROM bank_sources WHERE passage_id IN ({marks})", tuple(passage_ids)
-        )
-        known: dict[int, list[Known]] = {}
-        for passage_id, answer_id, start, end in rows:
-            questions = self.view.rows_of(int(answer_id))
-            if len(questions) and asked.frozen[questions].max() > -1.0:
-                row = int(questions[asked.frozen[questions].argmax()])
-                known.setdefault(passage_id, []).append(Known(row, start, end, float(asked.frozen[row])))
-        return known
 
     def _likeness(self, one: str, other: str) -> float:
         first, second = self.library.encoder.encode([one])[0], self.library.encoder.encode([other])[0]
@@ -392,19 +393,6 @@ def _top(scores: NDArray[np.float32], count: int) -> list[int]:
 
 def _passage_words(hit: Hit) -> frozenset[str]:
     return content(f"{' > '.join(hit.passage.heading)}\n{hit.passage.text}")
-
-
-def _data_version(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("PRAGMA data_version").fetchone()[0])
-
-
-def _state(connection: sqlite3.Connection) -> tuple[int, ...]:
-    """What tells whether passages, questions or answers changed: numbers that only grow, and a sum over the states."""
-    row = connection.execute(
-        "SELECT (SELECT coalesce(max(seq), 0) FROM changes), (SELECT coalesce(max(id), 0) FROM bank_questions),"
-        " (SELECT count(*) FROM bank_answers WHERE state = 'active'), (SELECT coalesce(sum(checked_seq), 0) FROM bank_answers)"
-    ).fetchone()
-    return tuple(int(value) for value in row)
 
 
 def _collection_id(connection: sqlite3.Connection, name: str) -> int:
