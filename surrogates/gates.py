@@ -226,9 +226,12 @@ def letters_agree(question: str, matched: str) -> bool:
     return asked == known or (bool(asked) and frozenset(asked) < frozenset(known) <= _listed(matched))
 
 
-def names_the_same(question: str, matched: str) -> bool:
-    """Both name the same quantities, codes and letters."""
-    return numbers_agree(question, matched) and codes_agree(question, matched) and letters_agree(question, matched)
+def says_the_same(question: str, matched: str) -> bool:
+    """Both name, limit and deny the same in the same words, but for those that carry grammar."""
+    agree = (numbers_agree, codes_agree, letters_agree, negation_agrees, quantifiers_agree)
+    return (
+        content(question) == content(matched) and all(gate(question, matched) for gate in agree) and polarity_agrees(question, matched, "")
+    )
 
 
 def negation_agrees(question: str, matched: str) -> bool:

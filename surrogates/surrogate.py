@@ -333,10 +333,10 @@ class Surrogate:
         return Prediction(text, confidence, None, sources, matched, refused, float(asked.frozen.max()))
 
     def _taught_confidence(self, asked: _Asked, row: int) -> float:
-        """What the bank's head says of a question that is nearly this one and names the same; 0 where its answer does not stand."""
+        """What the bank's head says of a question that says the same as this one; 0 where its answer does not stand."""
         answer = bank.answer(self.library.connection, int(self.view.answer_ids[row]))
         sources = self._sources(answer)
-        if sources is None or not gates.names_the_same(asked.text, self.view.texts[row]):
+        if sources is None or not gates.says_the_same(asked.text, self.view.texts[row]):
             return 0.0
         candidate = self._candidate(asked, row, answer, sources, _top(asked.scores, NEIGHBOURS))
         return 0.0 if self._is_stale(candidate) else self._model.head.confidence(candidate.features)

@@ -133,3 +133,15 @@ def test_a_question_of_ten_thousand_characters_is_refused_not_answered() -> None
     long = "What is the pressure of the pump when the valve of the line is open " * 150
     assert len(long) > 10_000
     assert gates.refusal(long, "What is the pressure of the pump?", LIBRARY[0], RARITY) is not None
+
+
+def test_a_question_says_the_same_in_the_same_words_only() -> None:
+    assert gates.says_the_same("how can I replace the filter of E-17", "How do I replace the filter of E17?")
+    for other in (
+        "How do I replace the filter of E18?",
+        "How do I remove the filter of E17?",
+        "How do I replace the filter of E17 before the start?",
+        "How do I not replace the filter of E17?",
+        "How do I replace the filter of E17 at 5 bar?",
+    ):
+        assert not gates.says_the_same(other, "How do I replace the filter of E17?")
