@@ -183,7 +183,7 @@ def refusal_of_twin(question: str, known: str, said: str, rarity: Rarity, likene
     """The first gate that tells a question from one of the bank that it nearly repeats word for word; None when they mean the same.
 
     So near, what differs is what matters: every word that the library knows must be said by the bank's question or at its place, `said`,
-    unless the question means the same without it. Numbers, codes and letters are `refusal_of_place`'s to compare.
+    unless it is a single one without which the question means the same. Numbers, codes and letters are `refusal_of_place`'s to compare.
     """
     side = sides(question, known, f"{known}\n{said}")
     verdicts: tuple[tuple[str, Callable[[], bool]], ...] = (
@@ -197,8 +197,10 @@ def refusal_of_twin(question: str, known: str, said: str, rarity: Rarity, likene
 
 def _adds_a_word(question: str, known: str, said: str, rarity: Rarity, likeness: Likeness | None) -> bool:
     unsaid = content(question) - content(_NAMES_NOTHING) - content(known) - content(said) - _joined(f"{known} {said}")
-    weighty = (word for word in unsaid if rarity.knows(word))
-    return any(likeness is None or likeness(question, without(question, word)) < GateSettings().idle_from for word in weighty)
+    weighty = [word for word in unsaid if rarity.knows(word)]
+    if len(weighty) != 1 or likeness is None:
+        return bool(weighty)
+    return likeness(question, without(question, weighty[0])) < GateSettings().idle_from
 
 
 def _without_spelled_numbers(question: str) -> str:

@@ -235,3 +235,4 @@ def test_a_word_without_which_a_question_means_the_same_names_nothing() -> None:
     question, known, said = "How do I pair the device fast?", "How do I pair the device?", "Pair it in the settings."
     assert gates.refusal_of_twin(question, known, said, rarity, lambda *_: 0.9) == "component"
     assert gates.refusal_of_twin(question, known, said, rarity, lambda *_: 0.95) is None
+    assert gates.refusal_of_twin(f"{question} by charging", known, said, rarity, lambda *_: 0.95) == "component"
