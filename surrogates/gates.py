@@ -71,7 +71,7 @@ _DETERMINED = re.compile(
     r"\b(?:this|that|these|those)\s+(?!error|alarm|is\b|are\b|do\b|does\b|was\b|in\b|on\b|for\b|work)[a-z]{3,}", re.IGNORECASE
 )
 _SUBJECT = re.compile(
-    r"\b(?P<verb>do|does|did|can|could|will|would|must|should|may|is|are|was|were|has|have|why|when|where|how)\s+(?:it|they)\b"
+    r"\b(?:do|does|did|can|could|will|would|must|should|may|is|are|was|were|has|have|why|when|where|how)\s+(?:it|they)\b"
     r"|^\W*(?:it|they)\b|\b(?:wont|won['’]t)\s+it\b",  # noqa: RUF001
     re.IGNORECASE,
 )

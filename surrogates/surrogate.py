@@ -308,10 +308,8 @@ class Surrogate:
         if not held or asked.text not in read:
             return None
         others = (read.get(asked.contraries.other_side or ""), read.get(asked.contraries.affirmed or ""))
-        encoder = self.library.encoder.name
-        return reader.read(
-            read[asked.text], others, asked.hits, held, reader.known_about(ids, self.view, asked.frozen, self.library), self.rarity, encoder
-        )
+        known = reader.known_about(ids, self.view, asked.frozen, self.library)
+        return reader.read(read[asked.text], others, asked.hits, held, known, self.rarity, self.library.encoder.name)
 
     def _read(self, asked: _Asked) -> Prediction | None:
         reading = self._reading(asked)
@@ -338,8 +336,9 @@ class Surrogate:
         sources = self._sources(answer)
         if sources is None or not gates.says_the_same(asked.text, self.view.texts[row]):
             return 0.0
-        candidate = self._candidate(asked, row, answer, sources, _top(asked.scores, NEIGHBOURS))
-        return 0.0 if self._is_stale(candidate) else self._model.head.confidence(candidate.features)
+        candidate = self._candidate(asked, row, answer, sources, _top(asked.scores, CANDIDATES * 8))
+        stands = not (self._is_ambiguous(asked, candidate) or self._is_stale(candidate))
+        return self._model.head.confidence(candidate.features) if stands else 0.0
 
     def _passes_over_unread(self, asked: _Asked, passage_id: int) -> bool:
         """Whether a hit before this passage was not read yet, so that nothing is known about what it says."""

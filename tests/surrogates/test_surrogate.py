@@ -126,3 +126,14 @@ def test_an_answer_whose_passage_is_not_among_the_live_hits_is_refused(taught: S
     prediction = taught.predict_from_bank("what is the maximum pressure", hits)
     assert prediction is not None
     assert prediction.refused_by == "evidence"
+
+
+def test_a_taught_question_has_the_banks_confidence_where_that_is_higher_and_no_other_question(taught: Surrogate) -> None:
+    question, other = "What is the maximum pressure?", "What is the maximum pressure of the tank?"
+    search = taught.library.search
+    for asked in (question, other):
+        reading, given = taught.reading(asked, search(asked)), ask(taught, asked)
+        bank = taught.predict_from_bank(question, search(question))
+        assert reading is not None and given is not None and bank is not None
+        assert bank.confidence > reading.confidence()
+        assert given.confidence == (bank.confidence if asked == question else reading.confidence())
