@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from surrogates.answer_features import ADDED, added
 from surrogates.procedures import complete
 from surrogates.quantities import facts
 from surrogates.quotes import Quote
@@ -51,10 +52,10 @@ SHOWN_WORDS = 120
 NO_RIVAL = -5.0
 RIVALS, RIVAL_WITHIN, ALIKE = 12, 1.0, 0.6
 """Places that are compared with the best one, how far below it in score, and the share of words from which they speak of the same."""
-HEAD_NAMES = ("score", "share", "passage_share", "lead", "missing_known", "missing_unknown", *NAMES, *CONTRAST, "verified")
+HEAD_NAMES = ("score", "share", "passage_share", "lead", "missing_known", "missing_unknown", *NAMES, *CONTRAST, *ADDED, "verified")
 """What the head sees of the best unit: its score, its and its passage's share of all (softmax), its lead over the best of another passage,
 the weight of the question's heaviest word that its place does not say, among words that the library knows and that it does not, whether
-it answers the question rather than its contrary, and the verifier's score."""
+it answers the question rather than its contrary, what it adds and leaves unsaid, and the verifier's score."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,8 @@ class Reading:
         contrasted = contrast(self.asked, self.contraries, page, place.span, text, self.weights.ranker, self.rarity)
         scores = np.asarray([each.score for each in self.places])
         passages = np.asarray([each.passage.id for each in self.places])
-        return np.concatenate([front(scores, passages, row), missing, place.features, contrasted])
+        adds = added(self.asked.text, place.unit, text, place.passage.text, page.headed)
+        return np.concatenate([front(scores, passages, row), missing, place.features, contrasted, adds])
 
     def verified(self, row: int) -> float:
         """The verifier's score of one of the places."""
@@ -145,11 +147,12 @@ def read(
         if hit.passage.id in held
     ]
     pages = [page_of(asked, each, rarity) for each in found]
-    units = [(page, span) for page in pages for span in spans(page.passage.text)]
+    inside = [(page, spans(page.passage.text)) for page in pages]
+    units = [(page, span) for page, own in inside for span in own]
     if not units:
         return None
     weights = fitted()
-    table = np.stack([features_of(asked, page, span, first=span.start == 0, rarity=rarity) for page, span in units])  # [u, k]
+    table = np.concatenate([features_of(asked, page, own, rarity) for page, own in inside if own])  # [u, k]
     scores = table @ weights.ranker
     places = [
         Place(page.passage, span, table[row], float(scores[row]), nearest(page.found.known, span), twin(page.found.known))

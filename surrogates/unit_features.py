@@ -7,7 +7,6 @@ go with it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -159,29 +158,43 @@ def page_of(asked: Question, found: Found, rarity: Rarity) -> Page:
     return Page(found, match, title_match, headed, shared)
 
 
-def features_of(asked: Question, page: Page, span: Span, *, first: bool, rarity: Rarity) -> NDArray[np.float64]:
-    """What the ranker sees of one unit, [len(NAMES)]."""
-    unit = page.passage.text[span.start : span.end]
-    tokens = page.found.tokens
-    inside = tokens.within(span.start, span.end)
-    if inside.any():
-        match = page.match[:, inside].max(axis=1)  # [q]
-        mean = tokens.vectors[inside].sum(axis=0)
-        meaning = float(mean @ asked.meaning) / max(math.sqrt(float(mean @ mean)), 1e-9)
-    else:
-        match, meaning = np.zeros(len(asked.weights), np.float32), 0.0
+def features_of(asked: Question, page: Page, units: Sequence[Span], rarity: Rarity) -> Table:
+    """What the ranker sees of units of one passage, [u, len(NAMES)]."""
+    match, meaning = _best_matches(asked, page, units)
     with_title = np.maximum(match, page.title_match)
+    matched = (match.mean(axis=1), match @ asked.weights, with_title @ asked.weights, with_title.min(axis=1), meaning)
+    table = np.empty((len(units), len(NAMES)))
+    table[:, : len(page.shared)] = page.shared
+    table[:, len(page.shared) : len(page.shared) + len(matched)] = np.column_stack(matched)
+    table[:, len(page.shared) + len(matched) :] = [_said(asked, page, span, rarity) for span in units]
+    return table
+
+
+def _best_matches(asked: Question, page: Page, units: Sequence[Span]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The best match of each question token in each unit, [u, q], and the cosine of the unit's meaning with the question's, [u].
+
+    Both are 0 for a unit that has no token.
+    """
+    tokens = page.found.tokens
+    unit, token = np.nonzero(np.stack([tokens.within(span.start, span.end) for span in units]))
+    match, meaning = np.zeros((len(units), len(asked.weights)), np.float32), np.zeros(len(units), np.float32)
+    if len(unit):
+        there, starts = np.unique(unit, return_index=True)
+        match[there] = np.maximum.reduceat(page.match[:, token], starts, axis=1).T
+        total = np.add.reduceat(tokens.vectors[token], starts, axis=0)  # [units with tokens, w]
+        meaning[there] = total @ asked.meaning / np.maximum(np.linalg.norm(total, axis=1), 1e-9)
+    return match, meaning
+
+
+def _said(asked: Question, page: Page, span: Span, rarity: Rarity) -> tuple[float, ...]:
+    """The last features of a unit: what its words say."""
+    unit = page.passage.text[span.start : span.end]
     words, held = content(unit), _signature(page.passage, unit)
     kind = asked.wants_kind is not None and any(value.startswith(asked.wants_kind) for value in held.quantities)
     there, is_table_row = asked.exact & (held.codes | held.quantities), is_row(unit)
     key = signature(unit.partition(";")[0]) if ";" in unit else None
     known = nearest(page.found.known, span)
-    own = (
-        float(match.mean()),
-        float(match @ asked.weights),
-        float(with_title @ asked.weights),
-        float(with_title.min()),
-        meaning,
+    return (
         rarity.share(asked.words, words),
         rarity.share(asked.words, words | page.headed),
         known.score if known else 0.0,
@@ -193,9 +206,8 @@ def features_of(asked: Question, page: Page, span: Span, *, first: bool, rarity:
         float(span.is_step),
         float(asked.wants_way and is_table_row),
         min(len(unit.split()), 40) / 40,
-        float(first),
+        float(span.start == 0),
     )
-    return np.asarray((*page.shared, *own), np.float64)
 
 
 def _signature(passage: Passage, unit: str) -> Signature:
@@ -237,11 +249,9 @@ def contrast(
     def lead(other: Question | None) -> float:
         if other is None:
             return 0.0
-        rows = [
-            features_of(each, of, span, first=False, rarity=rarity)
-            for each, of in ((asked, page), (other, page_of(other, page.found, rarity)))
-        ]
-        return float(np.clip((rows[0] - rows[1]) @ ranker, *LEADS))
+        turned = page_of(other, page.found, rarity)
+        both = features_of(asked, page, [span], rarity) - features_of(other, turned, [span], rarity)
+        return float(np.clip(both[0] @ ranker, *LEADS))
 
     heading = " > ".join(page.passage.heading)
     unit = page.passage.text[span.start : span.end]
