@@ -42,7 +42,7 @@ from surrogates.verifier import Verifier
 
 FITTING = Path(__file__).resolve().parent / "questions-fitting.jsonl"
 FOLDS = 5
-RANKER_STRENGTH, HEAD_STRENGTH = 0.01, 3.0
+RANKER_STRENGTH, HEAD_STRENGTH = 0.01, 30.0
 LOOK_ALIKE = 0.2
 """What a look-alike counts beside a person's question; with it they are a sixteenth of the whole."""
 LEVELS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
