@@ -24,11 +24,14 @@ KEYED_BY_IT = 0.4  # when the first cell of a row is what the question names: th
 TITLE_FOR_A_WAY = 0.1  # for the share of the words that the passage's own heading has, when the question asks how: headings name tasks
 ROW_FOR_A_WAY = 0.15  # less, when the question asks how: a row names a task, the section tells it
 EXPECTED_KIND = 0.1  # when the unit has a quantity of the kind asked for: how often, how many
+FEWEST_OPTIONS = 2
 SHORT_WORDS = 90  # a passage that is quoted whole
 LEAD_WORDS = 40
 ENTRY_SENTENCES = 3
 STEP_SENTENCES = 3  # that may stand between one numbered step and the next
 NAMED = re.compile(r"[^\W_][^.:;!?]{0,60}:\s+\S")
+OPTION = re.compile(r"[^\W\d_a-z][^.:;!?\n]{0,50}:\s+[^\W_a-z]\S*(?:\s+\S+){2,}[.!]$")
+"""One of several things that a sentence describes by name, as a manual does with the choices of a menu: "Trash: View deleted notes."."""
 REFERS_BACK = re.compile(r"(?:it|this|these|those|they|he|she|its|their|such)\b", re.IGNORECASE)
 WAY = re.compile(
     r"\b(?:how|can i|can you|could i|where (?:can|do|could|should) (?:i|you|we)|where i can|possible to|procedure|steps|instructions?"
@@ -139,6 +142,22 @@ def compose(question: str, quote: Quote) -> list[Quote]:
             chosen = list(range(len(pieces)))
     else:
         chosen = [at - 1, at] if at > 0 and REFERS_BACK.match(quote.text) else [at]
+    return [Quote(quote.passage, pieces[run[0]].start, pieces[run[-1]].end, quote.score) for run in _runs(chosen)]
+
+
+def option(quote: Quote) -> list[Quote]:
+    """One of several options that a passage describes by name, with what leads to them and without its neighbours; nothing for other quotes.
+
+    All sentences up to the next line that begins with a name are the option's own.
+    """
+    text, pieces = quote.passage.text, spans(quote.passage.text)
+    named = [not span.is_item and bool(NAMED.match(text[span.start : span.end])) for span in pieces]
+    options = [found and bool(OPTION.match(text[span.start : span.end])) for found, span in zip(named, pieces, strict=True)]
+    at = next(index for index, span in enumerate(pieces) if span.start == quote.start)
+    if not options[at] or is_row(quote.text) or sum(options) < FEWEST_OPTIONS:
+        return []
+    behind = next((index for index in range(at + 1, len(pieces)) if named[index]), len(pieces))
+    chosen = [*_lead(pieces, named.index(True), text), *range(at, behind)]
     return [Quote(quote.passage, pieces[run[0]].start, pieces[run[-1]].end, quote.score) for run in _runs(chosen)]
 
 

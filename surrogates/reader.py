@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from surrogates.answer_features import ADDED, added
 from surrogates.procedures import complete
 from surrogates.quantities import facts
-from surrogates.quotes import Quote
+from surrogates.quotes import Quote, option
 from surrogates.reader_weights import Weights, fitted
 from surrogates.unit_features import (
     CONTRAST,
@@ -194,9 +194,9 @@ def shown(place: Place, limit: int = SHOWN_WORDS) -> tuple[int, int]:
 
 
 def quotes(question: str, place: Place, library: Library) -> list[Quote]:
-    """What to show for a place, with all steps of the procedure that it is part of."""
-    composed = [Quote(place.passage, *shown(place), place.score)]
-    return complete(question, Quote(place.passage, place.span.start, place.span.end, place.score), composed, library)
+    """What to show for a place: one of several options without its neighbours, else what stands around it, with all steps of a procedure."""
+    quote = Quote(place.passage, place.span.start, place.span.end, place.score)
+    return complete(question, quote, option(quote) or [Quote(place.passage, *shown(place), place.score)], library)
 
 
 def is_contradicted(reading: Reading, rarity: Rarity) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kb.records import Passage
-from surrogates.quotes import Quote, asks_for_a_way, compose, rank_units
+from surrogates.quotes import Quote, asks_for_a_way, compose, option, rank_units
 from surrogates.units import spans
 from surrogates.wording import Rarity
 
@@ -81,3 +81,24 @@ def test_the_row_about_a_code_comes_before_sentences_that_mention_it(default_enc
     mention = passage("E-17 is often mixed up with E-18. E-17 may follow a power cut, and so may E-18.", 2)
     ranked = rank_units("What does E-17 mean?", [mention, passage(TABLE)], Rarity.of([TABLE, mention.text]), Encoder(default_encoder))
     assert ranked[0].text == TABLE.splitlines()[0]
+
+
+def test_a_named_option_is_shown_with_all_its_sentences_and_what_leads_to_the_list() -> None:
+    text = OPTIONS.replace("This needs a key.", "This needs a key. Ask for it. Keep it. Do not lend it.")
+    pieces = [piece.text for piece in option(quote(text, "Volume"))]
+    assert pieces == [text.removesuffix("\nTone: Choose a tone.")]
+    assert option(quote(text, "Tone"))[-1].text == "Tone: Choose a tone."
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        pytest.param("Volume: Set how loud it is.\nIt beeps twice.", "Volume", id="the only one of its kind"),
+        pytest.param("MODEL: Pump RS 15\nLOAD: 24.0 Percent\nSTATUS: On the line", "MODEL", id="a listing of values"),
+        pytest.param("Note: Stop it first.\n- Lamp: Shines when it runs.\n- Horn: Sounds when it stops.", "Lamp", id="a marked item"),
+        pytest.param(TABLE, "E-17", id="a table row"),
+        pytest.param(OPTIONS, "This needs", id="a sentence behind a name"),
+    ],
+)
+def test_what_is_no_named_option_is_left_to_its_surroundings(text: str, part: str) -> None:
+    assert option(quote(text, part)) == []

@@ -66,6 +66,21 @@ def test_a_row_is_shown_whole_and_alone(word_library: Library, add: Add) -> None
     assert "E-18" not in found.text
 
 
+def test_an_option_is_shown_with_what_leads_to_the_list_and_without_its_neighbours(word_library: Library, add: Add) -> None:
+    add(
+        "display.md",
+        "# Display\n\n## Notes view\n\nNotes are listed by group. Open the drawer for these views:\n\n"
+        "Archive: Keep finished notes out of the way.\n\nTrash: View deleted notes for up to 15 days.\n\nShared: Notes that others see.\n",
+    )
+    teaching.teach(word_library, silent)
+    surrogate = Surrogate(word_library)
+    question = "view deleted notes"
+    found = surrogate.predict(question, word_library.search(question))
+    assert found is not None
+    assert found.text == "Notes are listed by group. Open the drawer for these views:\nTrash: View deleted notes for up to 15 days."
+    assert all(source.quote in source.passage.text for source in found.sources)
+
+
 def test_nothing_is_read_before_teaching(word_library: Library, add: Add) -> None:
     add("press.md", PRESS)
     surrogate = Surrogate(word_library)
