@@ -146,7 +146,7 @@ def compose(question: str, quote: Quote) -> list[Quote]:
 
 
 def option(quote: Quote) -> list[Quote]:
-    """One of several options that a passage describes by name, with what leads to them and without its neighbours; nothing for other quotes.
+    """One of several options that a passage describes by name, with what leads to them, without its neighbours; nothing for other quotes.
 
     All sentences up to the next line that begins with a name are the option's own.
     """

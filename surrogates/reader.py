@@ -194,7 +194,7 @@ def shown(place: Place, limit: int = SHOWN_WORDS) -> tuple[int, int]:
 
 
 def quotes(question: str, place: Place, library: Library) -> list[Quote]:
-    """What to show for a place: one of several options without its neighbours, else what stands around it, with all steps of a procedure."""
+    """What to show for a place: one of several options alone, else what stands around it, with all steps of a procedure."""
     quote = Quote(place.passage, place.span.start, place.span.end, place.score)
     return complete(question, quote, option(quote) or [Quote(place.passage, *shown(place), place.score)], library)
 
