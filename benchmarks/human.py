@@ -1,6 +1,7 @@
 """How much of what people ask is answered at once, how much of that is wrong, and what the learned parts gain: human-style questions.
 
-    python -m benchmarks.human --work DIR [--data ../shared/data] [--limit N] [--libraries grbl phone ..] [--split held-out] [--show]
+    python -m benchmarks.human --work DIR [--data ../shared/data] [--limit N] [--teacher PACK] [--libraries grbl phone ..]
+        [--split held-out] [--show]
 
 `benchmarks/questions.jsonl` holds short, colloquial questions over four libraries (Klipper, Grbl, a phone manual, Marlin), each with the
 places that answer it and the facts that an answer must show, and questions that no document answers. Whole documents are held out;
@@ -62,13 +63,18 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data")
     parser.add_argument("--limit", type=int, default=0, help="passages that the engine writes for, in each library; 0: structure alone")
+    parser.add_argument("--teacher", type=Path, help="pack of the model that writes, if not the default one")
     parser.add_argument("--libraries", nargs="*", choices=sorted(FOLDERS), default=sorted(FOLDERS))
     parser.add_argument("--split", choices=("development", "held-out"))
     parser.add_argument("--show", action="store_true", help="list what was answered wrongly or refused by a gate")
     chosen = parser.parse_args()
     if not chosen.data.is_dir():
         raise SystemExit(f"needs the development documents in {chosen.data}")
-    asked = [entry for name in chosen.libraries for entry in ask_library(name, chosen.work, chosen.data, chosen.limit, chosen.split)]
+    asked = [
+        entry
+        for name in chosen.libraries
+        for entry in ask_library(name, chosen.work, chosen.data, chosen.limit, chosen.split, chosen.teacher)
+    ]
     threshold = fitted_threshold([entry.agreed for entry in asked if entry.line["split"] == "development"])
     result: dict[str, Any] = {}
     for split in sorted({entry.line["split"] for entry in asked}):
@@ -85,12 +91,12 @@ def questions(library: str, split: str | None = None) -> list[dict[str, Any]]:
     return [line for line in lines if line["library"] == library and split in (None, line["split"])]
 
 
-def ask_library(name: str, work: Path, data: Path, limit: int, split: str | None) -> Iterator[Asked]:
+def ask_library(name: str, work: Path, data: Path, limit: int, split: str | None, teacher: Path | None = None) -> Iterator[Asked]:
     """Every question over one library, which is filled and taught on first use."""
     lines = questions(name, split)
     if not lines:
         return
-    with taught(work / f"{name}-{limit}", [data / FOLDERS[name]], limit) as library:
+    with taught(work / f"{name}-{limit}", [data / FOLDERS[name]], limit, teacher) as library:
         surrogate = Surrogate(library)
         for line in lines:
             yield ask(surrogate, line)

@@ -5,7 +5,8 @@
 Each HOME is a library that was taught (structure is enough), NAME its name in `benchmarks/questions.jsonl` (development questions only) and
 `benchmarks/questions-fitting.jsonl`. The ranker learns, question by question, to put a unit first whose shown text is right; the verifier
 learns the same from single words (`benchmarks.verifier`); the head then learns on the best units whether they are. It also learns from
-look-alikes: questions turned so that they need another answer, which the reader finds at the same place all the same.
+look-alikes: questions turned so that they need another answer, which the reader finds at the same place all the same. A text that holds
+all facts of a question is right here wherever it stands: of 24 such answers that were read, 22 were, most often in a copy of the place.
 
 The figures are from turns with whole documents left out of verifier and head; the ranker's few weights are fitted on everything. So are
 the weights that are written to FILE (`surrogates/reader.safetensors`).
@@ -28,8 +29,9 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from benchmarks import verifier
-from benchmarks.human import is_right_text, questions
+from benchmarks.human import is_right_text, plain, questions
 from kb.library import Library
+from kb.records import Passage
 from surrogates import interaction, reader, reader_weights, risk
 from surrogates.contrast import denied
 from surrogates.lookalikes import look_alikes
@@ -45,6 +47,8 @@ FOLDS = 5
 RANKER_STRENGTH, HEAD_STRENGTH = 0.01, 30.0
 LOOK_ALIKE = 0.2
 """What a look-alike counts beside a person's question; with it they are a sixteenth of the whole."""
+TELLING = 8
+"""Characters of a question's facts from which a text that holds them all is right wherever it stands."""
 LEVELS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 
 Table = NDArray[np.float64]
@@ -163,10 +167,18 @@ def _read(surrogate: Surrogate, line: dict[str, Any], question: str, kind: str) 
     quoted = [reader.quotes(question, place, surrogate.library) for place in reading.places]
     texts = ["\n".join(quote.text for quote in quotes) for quotes in quoted]
     both = list(zip(reading.places, texts, strict=True))
-    right = [not kind and is_right_text(line, text, [place.passage]) for place, text in both]
-    alone = [not kind and is_right_text(line, place.unit, [place.passage]) for place, _ in both]
+    right = [not kind and _is_right(line, text, place.passage) for place, text in both]
+    alone = [not kind and _is_right(line, place.unit, place.passage) for place, _ in both]
     passes = [surrogate.gate_of(question, place, text) is None for place, text in both]
     return Asked(line, kind, reading, np.asarray(right), np.asarray(alone), np.asarray(passes))
+
+
+def _is_right(line: dict[str, Any], text: str, passage: Passage) -> bool:
+    said = plain(text)
+    elsewhere = (facts for facts in ([plain(fact) for fact in place["facts"]] for place in line.get("places", ())) if facts)
+    return is_right_text(line, text, [passage]) or any(
+        sum(map(len, facts)) >= TELLING and all(fact in said for fact in facts) for facts in elsewhere
+    )
 
 
 def same_places(asked: Sequence[Asked], ranker: Table) -> list[Asked]:

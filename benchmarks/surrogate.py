@@ -62,8 +62,8 @@ def main() -> None:
     print(json.dumps(result))
 
 
-def taught(home: Path, paths: Sequence[Path], limit: int | None) -> Library:
-    """The library of `home`, filled and taught if it is not yet."""
+def taught(home: Path, paths: Sequence[Path], limit: int | None, teacher: Path | None = None) -> Library:
+    """The library of `home`, filled and taught if it is not yet; `teacher` is a model's pack, the default one if there is none."""
     library = Library(home)
     if next(library.passages(), None) is None:
         library.add_tree(paths)
@@ -73,7 +73,7 @@ def taught(home: Path, paths: Sequence[Path], limit: int | None) -> Library:
     else:
         from engine.generate import Engine
 
-        with Engine(settings.default_pack(), settings.Settings().memory_bytes) as engine:
+        with Engine(teacher or settings.default_pack(), settings.Settings().memory_bytes) as engine:
             teaching.teach(library, engine.generate, limit=limit, teacher=engine.model_name)
     if not teaching.status(library)["model"]["trained"]:
         teaching.train(library)

@@ -59,7 +59,7 @@ _SECOND_QUESTION = re.compile(
 _EXPLETIVE = re.compile(
     r"\b(?:is|was|would|will|does)\s+it\s+(?:possible|necessary|safe|ok|okay|normal|allowed|permitted|required|advisable|mean|take|matter"
     r"|make sense|be|worth|bad|fine|a\s+(?:good\s+idea|bad\s+idea|problem))\b"
-    r"|\bit\s+(?:is|takes?|means?|possible)\b|\bthat\s+(?:is|are|can|has|have|was|were|do|does)\b",
+    r"|\bit\s+(?:is|takes?|means?|possible)\b|\bthat\s+(?:is|are|can|has|have|was|were|do|does|i|you|we|the|there|works)\b",
     re.IGNORECASE,
 )
 _PRONOUN = re.compile(r"\b(?:it|its|they|them|their|theirs|he|she|him|her|this|that|these|those)\b", re.IGNORECASE)
@@ -183,24 +183,26 @@ def refusal_of_twin(question: str, known: str, said: str, rarity: Rarity, likene
     """The first gate that tells a question from one of the bank that it nearly repeats word for word; None when they mean the same.
 
     So near, what differs is what matters: every word that the library knows must be said by the bank's question or at its place, `said`,
-    unless it is a single one without which the question means the same. Numbers, codes and letters are `refusal_of_place`'s to compare.
+    unless it is a single one without which the question means the same, or that only narrows it: whether the place answers that is the
+    reader's to judge. Numbers, codes and letters are `refusal_of_place`'s to compare.
     """
     side = sides(question, known, f"{known}\n{said}")
     verdicts: tuple[tuple[str, Callable[[], bool]], ...] = (
         ("negation", lambda: negation_agrees(question, known)),
         ("polarity", lambda: not side.contrary and not side.unsaid_bound),
         ("quantifier", lambda: quantifiers_agree(question, known)),
-        ("component", lambda: not _adds_a_word(question, known, said, rarity, likeness)),
+        ("component", lambda: not _names_another(question, known, said, rarity, likeness)),
     )
     return next((name for name, passes in verdicts if not passes()), None)
 
 
-def _adds_a_word(question: str, known: str, said: str, rarity: Rarity, likeness: Likeness | None) -> bool:
+def _names_another(question: str, known: str, said: str, rarity: Rarity, likeness: Likeness | None) -> bool:
     unsaid = content(question) - content(_NAMES_NOTHING) - content(known) - content(said) - _joined(f"{known} {said}")
     weighty = [word for word in unsaid if rarity.knows(word)]
     if len(weighty) != 1 or likeness is None:
         return bool(weighty)
-    return likeness(question, without(question, weighty[0])) < GateSettings().idle_from
+    narrows = content(known) - content(_NAMES_NOTHING) <= content(question)
+    return not narrows and likeness(question, without(question, weighty[0])) < GateSettings().idle_from
 
 
 def _without_spelled_numbers(question: str) -> str:

@@ -84,6 +84,8 @@ _CORRECT = re.compile(
     r"|\b(?:all|wired|set|done|works?|working|working|connected|mounted)\s+right\b",
     re.IGNORECASE,
 )
+# "fade_end" names a setting
+_IDENTIFIER = re.compile(r"\w+_\w+")
 # "pull-off distance", "add-on board", "e-stop": part of a name
 _COMPOUND = re.compile(r"\b(?!on-off\b)\w+-(?:off|on)\b|\b[a-z]-\w+", re.IGNORECASE)
 _PHRASES = (
@@ -143,7 +145,7 @@ class Sides:
 
 def sides(question: str, near: str, shown: str) -> Sides:
     """`near` is the sentence with its headings, `shown` all that is shown; a question that names both sides of a pair names none."""
-    asked, close, said = (frozenset(_tokens(text)) for text in (question, near, shown))
+    asked, close, said = (frozenset(_tokens(text)) for text in (_IDENTIFIER.sub(" ", question), near, shown))
     found = [
         _side(pair, table, asked, close, said) for table in (_STRICT_PAIRS, _OPPOSITES, _ACTION_PAIRS) for pair in _named(table, asked)
     ]

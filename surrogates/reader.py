@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 PASSAGES = 5
 """Best hits that are read."""
-SHOWN_WORDS = 120
+SHOWN_WORDS = 160
 """An answer is quoted with what stands around it, up to so many words: one sentence alone often lacks what the question needs."""
 NO_RIVAL = -5.0
 RIVALS, RIVAL_WITHIN, ALIKE = 12, 1.0, 0.6

@@ -82,12 +82,15 @@ def _named(word: str) -> str:
 
 @lru_cache(maxsize=4096)
 def language(text: str) -> str | None:
-    """The language that the function words of `text` speak for ("en", "de" ..), "other script" if it is not Latin, None if unclear."""
+    """The language that at least two function words of `text` speak for ("en", "de" ..), "other script" if it is not Latin, None if unclear.
+
+    The same word again and single letters say nothing: a table may be full of "per", "Y" and "DEM".
+    """
     letters = [character for character in text if character.isalpha()]
     if letters and sum(character > "\u024f" for character in letters) > len(letters) / 2:
         return "other script"
-    said = words(text)
-    counts = {name: sum(word in vocabulary for word in said) for name, vocabulary in _VOCABULARIES.items()}
+    said = {word for word in words(text) if len(word) > 1}
+    counts = {name: len(said & vocabulary) for name, vocabulary in _VOCABULARIES.items()}
     best = max(counts, key=lambda name: counts[name])
     return best if counts[best] >= 2 else None
 

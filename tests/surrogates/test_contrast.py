@@ -60,6 +60,7 @@ def test_sides_are_told_apart() -> None:
     assert (silent.silent, silent.unsaid_bound, silent.contrary) == (True, True, False)
     assert sides("switch the pump off", "Turn the key.", "Turn the key.").unsaid_undoing
     assert not any(vars(sides("maximum or minimum pressure", "The minimum is 3 bar.", "")).values())
+    assert not sides("sensible fade_end", "fade_start: 1", "fade_start: 1").contrary
 
 
 class _Tokens:

@@ -73,6 +73,12 @@ def test_a_paraphrase_passes_every_gate(asked: str, known: str, evidence: str) -
     assert gates.refusal(asked, known, evidence, RARITY) is None
 
 
+def test_that_before_a_clause_stands_for_nothing() -> None:
+    assert gates.has_referents("How do I tell the wizard that I want a pump?")
+    assert gates.has_referents("is there a sheet that works out the period")
+    assert not gates.has_referents("how does that work")
+
+
 def test_too_many_words_said_nowhere_are_another_subject() -> None:
     assert gates.refusal("What is the capital of Mongolia?", "What is the purpose of the pump?", "The pump", RARITY) == "component"
 

@@ -247,7 +247,15 @@ def test_a_question_that_nearly_repeats_a_known_one_must_mean_the_same(question:
 
 def test_a_word_without_which_a_question_means_the_same_names_nothing() -> None:
     rarity = Rarity.of(["Pair the device.", "Fast charging of the headset."])
-    question, known, said = "How do I pair the device fast?", "How do I pair the device?", "Pair it in the settings."
+    question, known, said = "How do I pair the device fast?", "How do I pair the device anew?", "Pair it in the settings."
     assert gates.refusal_of_twin(question, known, said, rarity, lambda *_: 0.9) == "component"
     assert gates.refusal_of_twin(question, known, said, rarity, lambda *_: 0.95) is None
     assert gates.refusal_of_twin(f"{question} by charging", known, said, rarity, lambda *_: 0.95) == "component"
+
+
+def test_one_word_more_narrows_a_question_and_another_word_instead_names_another() -> None:
+    rarity = Rarity.of(["The homing debounce of a probe.", "The typical motion of a pump."])
+    known, said = "What is homing debounce?", "Homing\nSwitches bounce for 5 to 25 ms."
+    assert gates.refusal_of_twin("typical homing debounce", known, said, rarity, lambda *_: 0.5) is None
+    assert gates.refusal_of_twin("typical homing debounce of the pump", known, said, rarity, lambda *_: 0.5) == "component"
+    assert gates.refusal_of_twin("homing motion", known, said, rarity, lambda *_: 0.5) == "component"

@@ -10,6 +10,7 @@ def test_languages_are_told_apart() -> None:
     assert language("How do I change the filter?") == "en"
     assert language("Как заменить фильтр?") == "other script"
     assert language("filter change") is None
+    assert language("DEM 12 | DEM 14 | DEM 9 and 3 Nm per bolt, 5 per day, Y, Y, Y") is None
 
 
 def test_a_rare_word_weighs_more_and_an_unknown_one_most() -> None:
