@@ -82,9 +82,9 @@ def _named(word: str) -> str:
 
 @lru_cache(maxsize=4096)
 def language(text: str) -> str | None:
-    """The language that at least two function words of `text` speak for ("en", "de" ..), "other script" if it is not Latin, None if unclear.
+    """The language that function words of `text` speak for ("en", "de" ..), "other script" if it is not Latin, None if unclear.
 
-    The same word again and single letters say nothing: a table may be full of "per", "Y" and "DEM".
+    It takes two: the same word again and single letters say nothing: a table may be full of "per", "Y" and "DEM".
     """
     letters = [character for character in text if character.isalpha()]
     if letters and sum(character > "\u024f" for character in letters) > len(letters) / 2:
