@@ -69,15 +69,18 @@ def taught(home: Path, paths: Sequence[Path], limit: int | None, teacher: Path |
         library.add_tree(paths)
     started = time.monotonic()
     if limit == 0:
-        teaching.teach(library, silent, teacher="")
+        done = teaching.teach(library, silent, teacher="")
     else:
         from engine.generate import Engine
 
         with Engine(teacher or settings.default_pack(), settings.Settings().memory_bytes) as engine:
-            teaching.teach(library, engine.generate, limit=limit, teacher=engine.model_name)
+            done = teaching.teach(library, engine.generate, limit=limit, teacher=engine.model_name)
     if not teaching.status(library)["model"]["trained"]:
         teaching.train(library)
     print(f"{home.name}: taught and trained in {time.monotonic() - started:.0f} s")
+    print(
+        f"  {done.passages} passages, {done.engine_s:.0f} s of engine, {done.tally.kept} of {done.tally.made} questions kept, {done.tally.dropped}"
+    )
     return library
 
 
