@@ -78,9 +78,8 @@ def taught(home: Path, paths: Sequence[Path], limit: int | None, teacher: Path |
     if not teaching.status(library)["model"]["trained"]:
         teaching.train(library)
     print(f"{home.name}: taught and trained in {time.monotonic() - started:.0f} s")
-    print(
-        f"  {done.passages} passages, {done.engine_s:.0f} s of engine, {done.tally.kept} of {done.tally.made} questions kept, {done.tally.dropped}"
-    )
+    kept = f"{done.tally.kept} of {done.tally.made} questions kept"
+    print(f"  {done.passages} passages, {done.engine_s:.0f} s of engine, {kept}, dropped: {done.tally.dropped}")
     return library
 
 
