@@ -175,9 +175,9 @@ def _read(surrogate: Surrogate, line: dict[str, Any], question: str, kind: str) 
 
 def _is_right(line: dict[str, Any], text: str, passage: Passage) -> bool:
     said = plain(text)
-    elsewhere = (facts for facts in ([plain(fact) for fact in place["facts"]] for place in line.get("places", ())) if facts)
+    told = ([plain(fact) for fact in place["facts"]] for place in line.get("places", ()))
     return is_right_text(line, text, [passage]) or any(
-        sum(map(len, facts)) >= TELLING and all(fact in said for fact in facts) for facts in elsewhere
+        sum(map(len, facts)) >= TELLING and all(fact in said for fact in facts) for facts in told
     )
 
 
