@@ -51,7 +51,7 @@ male | female
 static | dynamic
 wet | dry
 full | empty
-single | double multiple both all every each"""
+single | double multiple both all"""
 
 _ACTION_PAIRS = """on enable enabled enabling activate activated engage | off disable disabled disabling deactivate deactivated disengage
 start starting begin launch | stop stopping end halt quit
@@ -97,6 +97,8 @@ _PHRASES = (
     ("turn up", "increase"),
     ("shut down", "stop"),
 )
+# asks for a measure and names no side: "how long", where "how short" does
+_MEASURED = re.compile(r"\bhow (?:long|old|high|hot|warm|full|late)\b")
 _LISTED = re.compile(r"\bthe following\b", re.IGNORECASE)
 _TOKEN = re.compile(r"[^\W_]+(?:'[^\W_]+)*|[/,&]")
 _JOINS = frozenset({"or", "and", "vs", "versus", "/", ",", "&"})
@@ -241,7 +243,7 @@ def _tokens(text: str) -> Tokens:
         none.add("following")
     if _CORRECT.search(text):
         none.add("right")
-    plain = _COMPOUND.sub(" - ", fold(text))
+    plain = _MEASURED.sub("how", _COMPOUND.sub(" - ", fold(text)))
     for phrase, meaning in _PHRASES:
         plain = re.sub(rf"\b{phrase}\b", meaning, plain)
     return tuple("-" if word in none else word for word in _TOKEN.findall(plain))

@@ -60,6 +60,9 @@ def test_sides_are_told_apart() -> None:
     assert (silent.silent, silent.unsaid_bound, silent.contrary) == (True, True, False)
     assert sides("switch the pump off", "Turn the key.", "Turn the key.").unsaid_undoing
     assert not any(vars(sides("maximum or minimum pressure", "The minimum is 3 bar.", "")).values())
+    assert not sides("test a single stepper", "Test each stepper.", "Test each stepper.").contrary
+    assert not sides("how long may the name be", "It is a short text of up to 80 letters.", "").contrary
+    assert sides("a long name", "It is a short text of up to 80 letters.", "").contrary
     assert not sides("sensible fade_end", "fade_start: 1", "fade_start: 1").contrary
 
 
