@@ -15,7 +15,7 @@ from typing import Any, TextIO
 from kb import jobs
 from kb.database import UnusableHome
 from surrogates import chat, reviewing, schema, service
-from surrogates.answer import Answer
+from surrogates.answer import Answer, by_place
 from surrogates.question import QuestionRefused
 from surrogates.service import JobFailed
 
@@ -196,7 +196,7 @@ def _answer_text(value: dict[str, Any]) -> str:
     answer = Answer.from_json(value)
     sure = "" if answer.confidence is None else f", confidence {answer.confidence:.2f}"
     lines = [answer.text, "", f"({answer.route}{sure}, {answer.seconds.total:.2f} s)"]
-    for number, citation in enumerate(answer.citations, start=1):
+    for number, (citation, *_) in enumerate(by_place(answer.citations), start=1):
         page = "" if citation.page is None else f", page {citation.page}"
         lines.append(f"[{number}] {citation.document}{page}: {' > '.join(citation.heading)}")
     return "\n".join([*lines, *answer.notes])

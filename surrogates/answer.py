@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -31,6 +32,14 @@ class Citation:
     def from_json(cls, value: dict[str, Any]) -> Citation:
         """The inverse of `dataclasses.asdict` after a trip through JSON."""
         return cls(**{**value, "heading": tuple(value["heading"]), "boxes": tuple(tuple(box) for box in value["boxes"])})
+
+
+def by_place(citations: Sequence[Citation]) -> list[list[Citation]]:
+    """The citations in order, those of one passage together: a passage that is quoted twice is one place."""
+    places: dict[tuple[int, int, int | None], list[Citation]] = {}
+    for citation in citations:
+        places.setdefault((citation.revision_id, citation.passage_id, citation.correction_id), []).append(citation)
+    return list(places.values())
 
 
 @dataclass(frozen=True)

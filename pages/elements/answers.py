@@ -14,7 +14,7 @@ from kb import jobs
 from pages.elements import corrected, evidence, frame, text, work
 from pages.elements.copying import copy_button
 from surrogates import chat, service
-from surrogates.answer import Answer, Citation, Timings
+from surrogates.answer import Answer, Citation, Timings, by_place
 
 VERDICTS: tuple[chat.Verdict, chat.Verdict] = ("wrong", "right")  # as st.feedback counts its thumbs
 WAITING_FOR = {
@@ -115,7 +115,8 @@ def draw_citations(
 ) -> None:
     """A numbered chip for each place, which opens it; `with_quotes` also how the place begins, where there is no answer to read."""
     with st.container(horizontal=not with_quotes, gap="small"):
-        for number, citation in enumerate(citations, start=1):
+        for number, place in enumerate(by_place(citations), start=1):
+            citation = place[0]
             standing = chat.standing(connection, citation)
             if st.button(
                 _chip(number, citation, standing),
@@ -123,7 +124,7 @@ def draw_citations(
                 help=text.heading_path(citation.heading) or None,
                 icon=":material/history:" if standing != "current" else ":material/description:",
             ):
-                evidence.open_citation(home, number, citation, standing)
+                evidence.open_place(home, number, place, standing)
             if with_quotes:
                 st.caption(text.as_label(citation.quote, SNIPPET))
 
@@ -180,7 +181,7 @@ def _keep_comment(home: Path, turn_id: int, verdict: chat.Verdict, key: str) -> 
 def as_plain_text(answer: Answer) -> str:
     """The answer with its sources, as it goes into the clipboard."""
     lines = [answer.text]
-    for number, citation in enumerate(answer.citations, start=1):
+    for number, (citation, *_) in enumerate(by_place(answer.citations), start=1):
         page = "" if citation.page is None else f", page {citation.page}"
         heading = f", {' / '.join(citation.heading)}" if citation.heading else ""
         lines.append(f"[{number}] {citation.document} (revision {citation.revision}){page}{heading}")

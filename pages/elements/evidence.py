@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,8 +36,9 @@ class Place:
     quote: str = ""
 
 
-def open_citation(home: Path, number: int, citation: Citation, standing: Standing) -> None:
-    """Show a citation in a dialog over the page."""
+def open_place(home: Path, number: int, cited: Sequence[Citation], standing: Standing) -> None:
+    """Show a place in a dialog over the page; `cited` are its citations, at least one."""
+    citation, quotes = cited[0], [each.quote for each in cited]
 
     def content() -> None:
         if citation.correction_id is not None:
@@ -48,11 +50,11 @@ def open_citation(home: Path, number: int, citation: Citation, standing: Standin
         if standing != "current":
             st.warning(STANDING_WORDS[standing], icon=":material/history:")
         if standing == "removed":
-            st.html(text.marked_html(citation.quote, ""))
+            st.html(text.marked_html("\n".join(quotes)))
             return
         with frame.library(home) as library:
             if citation.page is None:
-                _draw_passages(_neighbours(library, citation), citation.passage_id, citation.quote)
+                _draw_passages(_neighbours(library, citation), citation.passage_id, quotes)
             else:
                 _draw_pages(library, _place(library, citation, citation.page))
 
@@ -95,7 +97,7 @@ def _draw_pages(library: Library, place: Place) -> None:
         image = render.page_image(library, place.revision_id, page, boxes, SCALE)
     except (KeyError, render.PageNotShown) as error:
         st.warning(f"Page {page} cannot be shown as a picture: {error.args[0]}", icon=":material/image_not_supported:")
-        st.html(text.marked_html(place.quote, ""))
+        st.html(text.marked_html(place.quote))
         return
     marked = ", the cited passage marked" if boxes else ""
     st.image(image, width="stretch", output_format="PNG", alt=f"Page {page} of {place.document}{marked}")
@@ -117,17 +119,17 @@ def _draw_whole_text(library: Library, document: Document) -> None:
     part = st.pagination(parts, key=f"part-{document.revision_id}") if parts > 1 else 1
     shown = ids[(part - 1) * at_once : part * at_once]
     passages = library.context(shown[0], around=at_once) if shown else []
-    _draw_passages([passage for passage in passages if passage.id in set(shown)], None, "")
+    _draw_passages([passage for passage in passages if passage.id in set(shown)], None, [])
 
 
-def _draw_passages(passages: list[Passage], cited: int | None, quote: str) -> None:
-    """Passages in reading order, each heading once, `quote` marked in the cited one; `quote` alone when there are none."""
+def _draw_passages(passages: list[Passage], cited: int | None, quotes: Sequence[str]) -> None:
+    """Passages in reading order, each heading once, `quotes` marked in the cited one; these alone when there are none."""
     if not passages:
-        st.html(text.marked_html(quote, ""))
+        st.html(text.marked_html("\n".join(quotes)))
     heading: tuple[str, ...] = ()
     with st.container(height=560, border=True):
         for passage in passages:
             if passage.heading != heading:
                 heading = passage.heading
                 st.markdown(f"**{text.heading_path(heading)}**")
-            st.html(text.marked_html(passage.text, quote if passage.id == cited else ""))
+            st.html(text.marked_html(passage.text, *(quotes if passage.id == cited else ())))

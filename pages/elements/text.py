@@ -33,10 +33,14 @@ def as_label(text: str, limit: int = 60) -> str:
     return MARKUP.sub(r"\\\1", line if len(line) <= limit else line[: limit - 1].rstrip() + "…")
 
 
-def marked_html(text: str, quote: str) -> str:
-    """`text` as HTML with its line breaks, and `quote` marked where it occurs word for word."""
-    before, found, after = text.partition(quote) if quote else (text, "", "")
-    body = html.escape(before) + (f"<mark>{html.escape(found)}</mark>" if found else "") + html.escape(after)
+def marked_html(text: str, *quotes: str) -> str:
+    """`text` as HTML with its line breaks, and each of `quotes` marked where it first occurs word for word."""
+    body, done = "", 0
+    for start, quote in sorted((text.find(quote), quote) for quote in quotes if quote):
+        if start >= done:
+            body += f"{html.escape(text[done:start])}<mark>{html.escape(quote)}</mark>"
+            done = start + len(quote)
+    body += html.escape(text[done:])
     return f'<div style="white-space: pre-wrap; overflow-wrap: anywhere">{body}</div>'
 
 

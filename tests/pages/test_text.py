@@ -43,6 +43,11 @@ def test_a_quote_is_marked_and_everything_is_escaped() -> None:
     assert "a &lt; b" in shown and "&amp; wait" in shown
 
 
+def test_several_quotes_are_marked_in_the_order_of_the_text() -> None:
+    shown = text.marked_html("open it: first, second, third", "third", "open it:")
+    assert "<mark>open it:</mark> first, second, <mark>third</mark>" in shown
+
+
 def test_a_quote_that_is_not_in_the_passage_leaves_it_unmarked() -> None:
     assert "<mark>" not in text.marked_html("one two", "three")
     assert "<mark>" not in text.marked_html("one two", "")
