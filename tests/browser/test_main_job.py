@@ -61,6 +61,7 @@ def test_a_source_without_pages_shows_its_text_with_the_quote_marked(visit: Visi
     expect(page.get_by_role("dialog").locator("mark").first).to_be_visible()
 
 
+@pytest.mark.slow
 def test_a_running_answer_survives_a_reload_is_seen_in_a_second_window_and_can_be_stopped(visit: Visit, app: App) -> None:
     page = visit()
     with slow_model(app):
@@ -118,6 +119,7 @@ def test_a_removed_document_goes_at_once_and_old_answers_say_so(visit: Visit) ->
     expect(asking.get_by_role("button", name=re.compile("Compressor K7.* removed")).first).to_be_visible()
 
 
+@pytest.mark.slow
 def test_after_teaching_a_taught_question_is_answered_instantly(visit: Visit) -> None:
     page = visit("teach")
     page.get_by_label("How much").click()

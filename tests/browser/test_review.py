@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.app import App, ask, marks, open_page, wait_for_worker
 
-pytestmark = [pytest.mark.browser, pytest.mark.models]
+pytestmark = [pytest.mark.browser, pytest.mark.models, pytest.mark.slow]
 ANSWER_MS = 180_000
 QUESTION = "What is the rated pressure of the HX 300 pump?"
 SAID = "Ours runs at 42 bar since the rebuild."

@@ -12,6 +12,7 @@ from engine.ladder import PREDICTED, STREAMED, StepRow, run_step, steps_of
 from engine.plan import Plan, model_of, plan_model
 
 PROMPT = [5, 80, 7, 200]
+TOKENS = 6
 
 
 def planned(pack: Path, **values: object) -> Plan:
@@ -20,7 +21,7 @@ def planned(pack: Path, **values: object) -> Plan:
 
 
 def rows_of(pack: Path, names: tuple[str, ...], plan: Plan) -> dict[str, StepRow]:
-    return {name: run_step(pack, 300_000_000, name, 6, PROMPT, plan) for name in names}
+    return {name: run_step(pack, 300_000_000, name, TOKENS, PROMPT, plan) for name in names}
 
 
 def test_every_step_of_the_papers_ladder_reads_no_more_than_the_one_before(calibrated: Path) -> None:
@@ -29,7 +30,8 @@ def test_every_step_of_the_papers_ladder_reads_no_more_than_the_one_before(calib
     rows = rows_of(calibrated, (*STREAMED[:2], *PREDICTED), plan)
     read = [row.bytes_per_token for row in rows.values()]
     assert read[0] == found.ffn_bytes + found.resident_bytes
-    assert read[1] == found.ffn_bytes
+    # counting begins when the warm-up ends, by when the stream may have read a layer of the first token's
+    assert 0 <= found.ffn_bytes - read[1] <= found.layers[0].stride / TOKENS
     assert read[1] > read[2] > read[3] == read[4] > 0
     assert rows["+ window"].reads_per_token == 2 * rows["+ bundling"].reads_per_token
     layout, overlap = rows["+ hot set and layout"], rows["+ overlap"]

@@ -34,6 +34,7 @@ def opened(path: Path, facts: TokenizerFacts) -> Tokenizer:
     return Tokenizer(in_memory(compile_vocabulary(json.loads(path.read_text("utf-8")))), facts)
 
 
+@pytest.mark.slow
 @pytest.mark.models
 def test_the_default_model_counts_tokens_as_transformers_does(default_pack: Path) -> None:
     import transformers

@@ -73,6 +73,7 @@ def test_packages_come_from_a_folder_when_there_is_no_network(
     assert subprocess.run([checkout.python, "-m", "tiny_tool"], capture_output=True, check=True).stdout.strip() == b"tiny"
 
 
+@pytest.mark.slow
 def test_an_environment_whose_python_is_gone_is_made_again_and_its_packages_are_due(checkout: Installation) -> None:
     steps.run([step for step in _empty(setup.plan(checkout, setup.Options()))], checkout.stamp, say=str)
     (checkout.environment / "bin").mkdir(parents=True, exist_ok=True)
