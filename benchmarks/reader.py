@@ -28,7 +28,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from benchmarks import verifier
+from benchmarks import logistic, verifier
+from benchmarks.answerable import DECLINED, FITTING, STRANGER, strangers
 from benchmarks.human import is_right_text, plain, questions
 from kb.library import Library
 from kb.records import Passage
@@ -42,13 +43,14 @@ from surrogates.surrogate import Surrogate
 from surrogates.unit_features import NAMES
 from surrogates.verifier import Verifier
 
-FITTING = Path(__file__).resolve().parent / "questions-fitting.jsonl"
 FOLDS = 5
 RANKER_STRENGTH, HEAD_STRENGTH = 0.01, 30.0
 LOOK_ALIKE = 0.2
 """What a look-alike counts beside a person's question; with it they are a sixteenth of the whole."""
 TELLING = 8
 """Characters of a question's facts from which a text that holds them all is right wherever it stands."""
+STRANGE = "stranger"
+"""Kind of a question that has nothing to do with the library; only whether a question is answerable is learned from it."""
 LEVELS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 
 Table = NDArray[np.float64]
@@ -58,7 +60,7 @@ Table = NDArray[np.float64]
 class Asked:
     """One question as it was read: which of the units are right when shown and when alone, and which pass the gates, [u] each.
 
-    `kind` is how a look-alike was made, "" for the person's own question.
+    `kind` is how a look-alike was made, "" for the person's own question, `STRANGE` for one asked of another library.
     """
 
     line: dict[str, Any]
@@ -73,6 +75,11 @@ class Asked:
         """Whole documents stay together; an unanswerable question goes by its own name."""
         places = self.line.get("places") or [{"documents": [self.line["id"]]}]
         return zlib.crc32((self.line["library"] + places[0]["documents"][0]).encode()) % FOLDS
+
+    @property
+    def is_answerable(self) -> bool:
+        """Whether the documents tell the answer."""
+        return bool(self.line.get("answerable", True))
 
     @cached_property
     def table(self) -> Table:
@@ -113,36 +120,48 @@ def main() -> None:
     chosen = parser.parse_args()
     named = [each.partition("=") for each in chosen.homes]
     asked = [entry for name, _, home in named for entry in ask(name, home)]
+    strange = [entry for entry in asked if entry.kind == STRANGE]
     own = [entry for entry in asked if not entry.kind]
     ranker = fit_ranker(own)
-    asked = same_places(asked, ranker)
+    asked = same_places([entry for entry in asked if entry.kind != STRANGE], ranker)
     axes = verifier.principal_axes([entry.reading.asked.tokens.full for entry in own])
     examples = [example(entry, axes) for entry in own]
     found: list[Best] = []
     for fold in range(FOLDS):
         fitted = verifier.fit([each for each, entry in zip(examples, own, strict=True) if entry.fold != fold])
         weights = with_verifier(ranker, fitted, axes, asked[0].reading.encoder)
-        found += [best(entry, weights) for entry in asked if entry.fold == fold]
+        found += [best(entry, weights) for entry in [*asked, *strange] if entry.fold == fold]
         print(f"turn {fold + 1} of {FOLDS}", flush=True)
     confidences: dict[int, float] = {}
+    tells: dict[int, float] = {}
     for fold in range(FOLDS):
-        head = fit_head([each for each in found if each.asked.fold != fold])
-        confidences |= {id(each): head.confidence(head_row(each)) for each in found if each.asked.fold == fold}
+        others = [each for each in found if each.asked.fold != fold]
+        head, told = fit_head([each for each in others if each.asked.kind != STRANGE]), fit_answerable(others)
+        for each in found:
+            if each.asked.fold == fold:
+                confidences[id(each)] = head.confidence(head_row(each))
+                tells[id(each)] = told.confidence(head_row(each))
+    declined = report_declined(found, [tells[id(each)] for each in found])
+    every, found = found, [each for each in found if each.asked.kind != STRANGE]
     figures = report(found, [confidences[id(each)] for each in found])
     if chosen.out:
         weights = with_verifier(ranker, verifier.fit(examples), axes, asked[0].reading.encoder)
-        reader_weights.save(chosen.out, replace(weights, head=fit_head(found), plain=fit_head(found, verified=False)))
-    print(json.dumps({"benchmark": "reader", **figures}))
+        head, plain, told = fit_head(found), fit_head(found, verified=False), fit_answerable(every)
+        reader_weights.save(chosen.out, replace(weights, head=head, plain=plain, answerable=told))
+    print(json.dumps({"benchmark": "reader", **figures, "declined": declined}))
 
 
 def ask(name: str, home: str) -> list[Asked]:
-    """All questions over one library that may be learned from, each with its look-alikes behind it."""
+    """All questions over one library that may be learned from, each with its look-alikes behind it, and strangers' at the end."""
     lines = [json.loads(line) for line in FITTING.read_text(encoding="utf-8").splitlines()]
     lines = [*questions(name, "development"), *(line for line in lines if line["library"] == name)]
     with Library(Path(home)) as library:
         interaction.read(library)
         surrogate = Surrogate(library)
         found = [entry for line in lines for entry in _ask(surrogate, line)]
+        for text, _ in strangers(name):
+            strange = _read(surrogate, {"library": name, "id": text, "answerable": False}, text, STRANGE)
+            found += [strange] if strange is not None else []
     print(f"{name}: {len(lines)} questions, {len(found)} with look-alikes", flush=True)
     return found
 
@@ -248,26 +267,40 @@ def head_row(each: Best, verified: bool = True) -> Table:
 
 
 def fit_head(found: Sequence[Best], verified: bool = True) -> Head:
-    """Logistic regression over the best unit of each question."""
+    """Whether the best unit of a question is right."""
     table = np.stack([head_row(each, verified) for each in found])  # [n, k]
     right, weight = np.asarray([each.right for each in found], np.float64), np.asarray([each.weight for each in found])
-    middle, scale = table.mean(axis=0), table.std(axis=0) + 1e-6
-    rows = np.column_stack([(table - middle) / scale, np.ones(len(table))])
+    return logistic.fit(table, right, weight, HEAD_STRENGTH)
 
-    def loss(weights: Table) -> tuple[float, Table]:
-        logits = rows @ weights
-        pull = HEAD_STRENGTH * np.append(weights[:-1], 0.0)
-        value = float(weight @ (np.logaddexp(0, logits) - right * logits) + 0.5 * pull @ weights)
-        return value, rows.T @ (weight * (1 / (1 + np.exp(-logits)) - right)) + pull
 
-    solved = minimize(loss, np.zeros(rows.shape[1]), jac=True, method="L-BFGS-B").x
-    weights = solved[:-1] / scale
-    return Head(weights, float(solved[-1] - weights @ middle))
+def fit_answerable(found: Sequence[Best]) -> Head:
+    """Whether the passages tell the answer at all, from people's and strangers' questions."""
+    chosen = [each for each in found if each.asked.kind in ("", STRANGE)]
+    weight = [STRANGER if each.asked.kind else 1.0 for each in chosen]
+    told = np.asarray([each.asked.is_answerable for each in chosen], np.float64)
+    return logistic.fit(np.stack([head_row(each) for each in chosen]), told, np.asarray(weight), HEAD_STRENGTH)
 
 
 def first_row(entry: Asked, ranker: Table) -> int:
     """The unit that the ranker puts first."""
     return int((entry.table @ ranker).argmax())
+
+
+def report_declined(found: Sequence[Best], told: Sequence[float]) -> dict[str, Any]:
+    """Print and return what is declined where `DECLINED` of the answerable questions are."""
+    rows = [(each.asked, value) for each, value in zip(found, told, strict=True) if each.asked.kind in ("", STRANGE)]
+    cut = float(np.quantile([value for entry, value in rows if entry.is_answerable], DECLINED))
+    figures: dict[str, Any] = {"below": round(cut, 3)}
+    for name in ("all", *sorted({entry.line["library"] for entry, _ in rows})):
+        inside = [(entry, value < cut) for entry, value in rows if name in ("all", entry.line["library"])]
+        kinds = {
+            "answerable": [low for entry, low in inside if entry.is_answerable],
+            "near misses": [low for entry, low in inside if not entry.is_answerable and not entry.kind],
+            "strangers": [low for entry, low in inside if entry.kind],
+        }
+        figures[name] = {kind: round(float(np.mean(lows)), 3) for kind, lows in kinds.items() if lows}
+        print(f"{name:12s} declined below {cut:.3f}: {figures[name]}")
+    return figures
 
 
 def report(found: Sequence[Best], confidences: Sequence[float]) -> dict[str, Any]:
@@ -278,7 +311,7 @@ def report(found: Sequence[Best], confidences: Sequence[float]) -> dict[str, Any
     libraries = sorted({entry.line["library"] for entry, _ in own})
     for group in ("all", "development", *libraries):
         rows = [(entry, verdict) for entry, verdict in own if group in ("all", entry.line["split"], entry.line["library"])]
-        answerable = sum(entry.line.get("answerable", True) for entry, _ in rows)
+        answerable = sum(entry.is_answerable for entry, _ in rows)
         levels = {at: (sum(v.confidence >= at for _, v in rows), sum(v.confidence >= at and not v.right for _, v in rows)) for at in LEVELS}
         right = sum(verdict.right for _, verdict in rows)
         lost = sum(verdict.right and not verdict.confidence for _, verdict in rows)

@@ -1,4 +1,5 @@
-"""Does the library hold the answer at all? A calibrated yes or no from what retrieval found, before the engine is asked."""
+"""Does the library hold the answer at all? A calibrated yes or no, before the engine is asked: from reading the passages where all of the
+best were read, else from what retrieval found."""
 
 from __future__ import annotations
 
@@ -33,10 +34,12 @@ class Evidence:
     codes: float
 
 
-# fitted by `python -m benchmarks.answers answerable`; see docs/benchmarks/asking.md
-WEIGHTS = Evidence(cosine=17.96, sentence=0.41, covered=5.24, together=-0.22, codes=1.51)
-BIAS = -10.98
-ANSWERABLE_AT_LEAST = 0.51
+# fitted by `python -m benchmarks.answerable --fit`; see docs/benchmarks/asking.md
+WEIGHTS = Evidence(cosine=9.57, sentence=0.28, covered=3.08, together=0.30, codes=1.53)
+BIAS = -7.29
+ANSWERABLE_AT_LEAST, DOUBTED_BELOW = 0.301, 0.188
+READ_AT_LEAST = 0.33
+"""Of the probability from evidence: where nothing was read, and beside the reader's. Then the reader's, from `benchmarks.reader`."""
 
 
 def evidence(question: str, hits: Sequence[Hit], rarity: Rarity) -> Evidence:
@@ -68,6 +71,13 @@ def probability(found: Evidence) -> float:
     return 1.0 / (1.0 + math.exp(-score))
 
 
-def is_answerable(question: str, hits: Sequence[Hit], rarity: Rarity) -> bool:
-    """Whether to go on and write an answer rather than decline with the nearest passages."""
-    return bool(hits) and probability(evidence(question, hits, rarity)) >= ANSWERABLE_AT_LEAST
+def is_answerable(question: str, hits: Sequence[Hit], rarity: Rarity, read: float | None) -> bool:
+    """Whether to go on and write an answer rather than decline with the nearest passages; `read` is `Surrogate.answerable`'s."""
+    return bool(hits) and is_enough(evidence(question, hits, rarity), read)
+
+
+def is_enough(found: Evidence, read: float | None) -> bool:
+    """Whether evidence, and the reader's probability where it has one, speak for an answer."""
+    if read is None:
+        return probability(found) >= ANSWERABLE_AT_LEAST
+    return read >= READ_AT_LEAST and probability(found) >= DOUBTED_BELOW

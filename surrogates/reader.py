@@ -97,6 +97,12 @@ class Reading:
             return self.weights.plain.confidence(seen)
         return self.weights.head.confidence(np.append(seen, self.verified(0)))
 
+    def answerable(self) -> float | None:
+        """Probability that the passages tell what is asked for, in this place or another; None for an encoder that it was not fitted on."""
+        if self.encoder != self.weights.verifier.encoder:
+            return None
+        return self.weights.answerable.confidence(np.append(self.head_features(0), self.verified(0)))
+
     def head_features(self, row: int) -> NDArray[np.float64]:
         """What the head sees of one of the places, but for the verifier's score: [len(HEAD_NAMES) - 1]."""
         place = self.places[row]

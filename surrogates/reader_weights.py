@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from surrogates.verifier import Verifier
 
 FILE = Path(__file__).with_name("reader.safetensors")
+HEADS = ("head", "plain", "answerable")
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,16 @@ class Head:
 
 @dataclass(frozen=True)
 class Weights:
-    """`ranker` [len(NAMES)]; `head` over `reader.HEAD_NAMES`, `plain` over the same without the verifier's score, for other encoders."""
+    """`ranker` [len(NAMES)]; `head` over `reader.HEAD_NAMES`, `plain` over the same without the verifier's score, for other encoders.
+
+    `answerable` sees the same as `head`.
+    """
 
     ranker: NDArray[np.float64]
     verifier: Verifier
     head: Head
     plain: Head
+    answerable: Head
 
 
 @lru_cache(maxsize=1)
@@ -54,7 +59,7 @@ def load(file: Path) -> Weights:
     with safe_open(file, framework="np") as content:
         tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 - not a dictionary
         encoder = str(json.loads((content.metadata() or {})["about"])["encoder"])
-    heads = [Head(np.asarray(tensors[name], np.float64), float(tensors[f"{name}.bias"][0])) for name in ("head", "plain")]
+    heads = [Head(np.asarray(tensors[name], np.float64), float(tensors[f"{name}.bias"][0])) for name in HEADS]
     return Weights(np.asarray(tensors["ranker"], np.float64), Verifier(tensors, encoder), *heads)
 
 
@@ -62,7 +67,7 @@ def save(file: Path, weights: Weights) -> None:
     """Write weights."""
     from safetensors.numpy import save_file
 
-    heads = {"head": weights.head, "plain": weights.plain}
+    heads = {name: getattr(weights, name) for name in HEADS}
     tensors = {name: np.asarray(head.weights, np.float32) for name, head in heads.items()}
     tensors |= {f"{name}.bias": np.asarray([head.bias], np.float32) for name, head in heads.items()}
     tensors |= {"ranker": np.asarray(weights.ranker, np.float32), **weights.verifier.tensors}
