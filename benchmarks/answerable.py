@@ -83,7 +83,9 @@ def ask(name: str, home: str, split: str) -> Iterator[Asked]:
         surrogate, rarity = Surrogate(library), Rarity.of_library(library.connection)
         for text, kind in [*texts, *strangers(name, split)]:
             hits = library.search(text, limit=HITS)
-            yield Asked(name, kind, text, answerable.evidence(text, hits, rarity), surrogate.answerable(text, hits))
+            reading = surrogate.reading(text, hits)
+            read = None if reading is None else reading.answerable(hits)
+            yield Asked(name, kind, text, answerable.evidence(text, hits, rarity), read)
 
 
 def lines(name: str, split: str) -> list[dict[str, Any]]:

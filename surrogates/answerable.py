@@ -14,6 +14,7 @@ from surrogates.wording import Rarity, content
 
 if TYPE_CHECKING:
     from kb.records import Hit, Passage
+    from surrogates.reader import Reading
 
 CONSIDERED = 5  # passages
 
@@ -71,8 +72,9 @@ def probability(found: Evidence) -> float:
     return 1.0 / (1.0 + math.exp(-score))
 
 
-def is_answerable(question: str, hits: Sequence[Hit], rarity: Rarity, read: float | None) -> bool:
-    """Whether to go on and write an answer rather than decline with the nearest passages; `read` is `Surrogate.answerable`'s."""
+def is_answerable(question: str, hits: Sequence[Hit], rarity: Rarity, reading: Reading | None) -> bool:
+    """Whether to go on and write an answer rather than decline with the nearest passages; `reading` is that of `hits`."""
+    read = None if reading is None else reading.answerable(hits)
     return bool(hits) and is_enough(evidence(question, hits, rarity), read)
 
 

@@ -97,9 +97,12 @@ class Reading:
             return self.weights.plain.confidence(seen)
         return self.weights.head.confidence(np.append(seen, self.verified(0)))
 
-    def answerable(self) -> float | None:
-        """Probability that the passages tell what is asked for, in this place or another; None for an encoder that it was not fitted on."""
-        if self.encoder != self.weights.verifier.encoder:
+    def answerable(self, hits: Sequence[Hit]) -> float | None:
+        """Probability that the passages of `hits` tell what is asked for, in the best place or another.
+
+        None while one of those to be read was not, and for an encoder that this was not fitted on.
+        """
+        if self.encoder != self.weights.verifier.encoder or len(self.pages) < len(distinct(hits)[:PASSAGES]):
             return None
         return self.weights.answerable.confidence(np.append(self.head_features(0), self.verified(0)))
 

@@ -140,7 +140,7 @@ def _answered(
 
 def _read(question: str, hits: Sequence[Hit], resources: Resources, clock: _Clock, watch: _Watch) -> Answer:
     """The answer that is written from the passages found, or the refusal to write one."""
-    if not is_answerable(question, hits, resources.rarity(), resources.surrogate.answerable(question, hits)):
+    if not is_answerable(question, hits, resources.rarity(), resources.surrogate.reading(question, hits)):
         return _declined(NOT_FOUND, hits, clock)
     if watch.on_stage is not None:
         watch.on_stage("reading the passages")

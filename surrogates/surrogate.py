@@ -291,12 +291,6 @@ class Surrogate:
         asked = self._ask(question, hits, collection)
         return None if asked is None else self._reading(asked)
 
-    def answerable(self, question: str, hits: Sequence[Hit]) -> float | None:
-        """Probability that the passages of `hits` tell the answer; None while not all of those to be read were."""
-        reading = self.reading(question, hits)
-        is_whole = reading is not None and len(reading.pages) == len(reader.distinct(hits)[: reader.PASSAGES])
-        return reading.answerable() if reading is not None and is_whole else None
-
     def gate_of(self, question: str, place: reader.Place, text: str) -> str | None:
         """The gate that keeps a place, shown as `text`, from answering; None when all let it pass."""
         headings = " > ".join(place.passage.heading)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +11,8 @@ import pytest
 from engine.request import Generation, Request
 from kb.encoder import Encoder
 from kb.library import Library
-from surrogates import answerable, interaction, router, teaching
+from kb.records import Hit
+from surrogates import answerable, interaction, reader, router, teaching
 from surrogates.answerable import Evidence, is_enough, probability
 from surrogates.scheduling import Scheduler
 from surrogates.settings import Settings
@@ -37,6 +38,11 @@ Wipe the guides with a lint-free cloth. Never use compressed air: it drives chip
 
 def silent(request: Request) -> Generation:
     return Generation("", 0, 0, "stop", 0.0, 0.0, 0.0, 0.0, 0.0, 0, "exact")
+
+
+def read(surrogate: Surrogate, question: str, hits: Sequence[Hit]) -> float | None:
+    reading = surrogate.reading(question, hits)
+    return None if reading is None else reading.answerable(hits)
 
 
 @pytest.fixture
@@ -69,10 +75,10 @@ def test_nothing_is_told_while_a_passage_waits_to_be_read(press: Library) -> Non
     surrogate, question = Surrogate(press), "at what pressure does the relief valve open"
     teaching.teach(press, silent)
     hits = press.search(question)
-    assert surrogate.answerable(question, hits) is not None
+    assert read(surrogate, question, hits) is not None
     with press.connection:
         press.connection.execute("DELETE FROM passage_tokens WHERE passage_id = ?", (hits[-1].passage.id,))
-    assert Surrogate(press).answerable(question, hits) is None
+    assert read(Surrogate(press), question, hits) is None
 
 
 @pytest.mark.models
@@ -81,7 +87,7 @@ def test_what_a_manual_does_not_tell_looks_less_answerable_than_what_it_tells(pr
     surrogate = Surrogate(press)
 
     def told(question: str) -> float:
-        found = surrogate.answerable(question, press.search(question))
+        found = read(surrogate, question, press.search(question))
         assert found is not None
         return found
 
@@ -96,7 +102,7 @@ def test_another_encoder_leaves_it_to_the_evidence(word_library: Library, add: C
     question = "relief valve opens at"
     hits = word_library.search(question)
     assert interaction.unread(word_library) == []
-    assert Surrogate(word_library).answerable(question, hits) is None
+    assert read(Surrogate(word_library), question, hits) is None
 
 
 @pytest.mark.models
@@ -104,7 +110,7 @@ def test_a_question_that_the_reader_finds_untold_is_declined_without_the_engine(
     teaching.teach(press, silent)
     with Scheduler(Settings()) as scheduler:
         resources = router.Resources(press, Surrogate(press), scheduler)
-        monkeypatch.setattr(resources.surrogate, "answerable", lambda question, hits: answerable.READ_AT_LEAST - 0.01)
+        monkeypatch.setattr(reader.Reading, "answerable", lambda reading, hits: answerable.READ_AT_LEAST - 0.01)
         given = router.answer("How much oil goes into the tank of the press?", resources, route="engine")
     assert given.route == "declined"
     assert given.citations
