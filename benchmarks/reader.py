@@ -7,6 +7,7 @@ Each HOME is a library that was taught (structure is enough), NAME its name in `
 learns the same from single words (`benchmarks.verifier`); the head then learns on the best units whether they are. It also learns from
 look-alikes: questions turned so that they need another answer, which the reader finds at the same place all the same. A text that holds
 all facts of a question is right here wherever it stands: of 24 such answers that were read, 22 were, most often in a copy of the place.
+A further head learns whether the passages tell the answer at all (`benchmarks.answerable`), from strangers' questions, too.
 
 The figures are from turns with whole documents left out of verifier and head; the ranker's few weights are fitted on everything. So are
 the weights that are written to FILE (`surrogates/reader.safetensors`).
