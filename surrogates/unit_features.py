@@ -189,25 +189,38 @@ def _best_matches(asked: Question, page: Page, units: Sequence[Span]) -> tuple[N
 def _said(asked: Question, page: Page, span: Span, rarity: Rarity) -> tuple[float, ...]:
     """The last features of a unit: what its words say."""
     unit = page.passage.text[span.start : span.end]
-    words, held = content(unit), _signature(page.passage, unit)
-    kind = asked.wants_kind is not None and any(value.startswith(asked.wants_kind) for value in held.quantities)
-    there, is_table_row = asked.exact & (held.codes | held.quantities), is_row(unit)
-    key = signature(unit.partition(";")[0]) if ";" in unit else None
-    known = nearest(page.found.known, span)
+    words, is_table_row, known = content(unit), is_row(unit), nearest(page.found.known, span)
+    kind, there, keyed = _held(asked, page.passage, unit)
     return (
         rarity.share(asked.words, words),
         rarity.share(asked.words, words | page.headed),
         known.score if known else 0.0,
         float(kind),
-        len(there) / len(asked.exact) if asked.exact else 0.0,
-        float(bool(asked.exact) and not there),
-        float(key is not None and bool(asked.exact & (key.codes | key.quantities))),
+        there,
+        float(bool(asked.exact) and there == 0),
+        float(keyed),
         float(is_table_row),
         float(span.is_step),
         float(asked.wants_way and is_table_row),
         min(len(unit.split()), 40) / 40,
         float(span.start == 0),
     )
+
+
+def _held(asked: Question, passage: Passage, unit: str) -> tuple[bool, float, bool]:
+    """Of what the question wants exactly: a quantity of its kind, the share of its codes and quantities, one of them before the first ";".
+
+    A unit's codes and quantities are not read for a question that wants none: half the time of a unit's features.
+    """
+    if asked.wants_kind is None and not asked.exact:
+        return False, 0.0, False
+    held = _signature(passage, unit)
+    kind = asked.wants_kind is not None and any(value.startswith(asked.wants_kind) for value in held.quantities)
+    if not asked.exact:
+        return kind, 0.0, False
+    key = signature(unit.partition(";")[0]) if ";" in unit else Signature(frozenset(), frozenset())
+    there = len(asked.exact & (held.codes | held.quantities)) / len(asked.exact)
+    return kind, there, bool(asked.exact & (key.codes | key.quantities))
 
 
 def _signature(passage: Passage, unit: str) -> Signature:

@@ -57,6 +57,27 @@ def test_a_question_in_keywords_is_answered_from_its_passage(word_library: Libra
     assert "200 bar" in found.text
 
 
+@pytest.mark.parametrize(
+    ("question", "unit", "expected"),
+    [
+        ("relief valve opening pressure", "The relief valve opens at 200 bar.", {"kind": 0, "exact": 0, "inexact": 0, "keyed": 0}),
+        ("at how many bar does the relief valve open", "The relief valve opens at 200 bar.", {"kind": 1, "exact": 0, "inexact": 0}),
+        ("what does E-17 mean", "Oil level low.", {"exact": 1, "inexact": 0, "keyed": 1}),
+        ("what does E-17 mean", "Guard open.", {"exact": 0, "inexact": 1, "keyed": 0}),
+        ("E-17 at 180 bar", "The working pressure is 180 bar.", {"exact": 0.5, "inexact": 0, "keyed": 0}),
+    ],
+)
+def test_what_a_question_wants_exactly_is_looked_for_in_each_unit(
+    word_library: Library, add: Add, question: str, unit: str, expected: dict[str, float]
+) -> None:
+    add("press.md", PRESS)
+    teaching.teach(word_library, silent)
+    reading = Surrogate(word_library).reading(question, word_library.search(question))
+    assert reading is not None
+    place = next(place for place in reading.places if unit in place.unit)
+    assert {name: place.features[NAMES.index(name)] for name in expected} == expected
+
+
 def test_a_row_is_shown_whole_and_alone(word_library: Library, add: Add) -> None:
     add("press.md", PRESS)
     teaching.teach(word_library, silent)
