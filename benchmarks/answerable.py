@@ -82,7 +82,7 @@ def ask(name: str, home: str, split: str) -> Iterator[Asked]:
         interaction.read(library)
         surrogate, rarity = Surrogate(library), Rarity.of_library(library.connection)
         for text, kind in [*texts, *strangers(name, split)]:
-            hits = library.search(text, limit=HITS)
+            hits = surrogate.search(text, limit=HITS)
             reading = surrogate.reading(text, hits)
             read = None if reading is None else reading.answerable(hits)
             yield Asked(name, kind, text, answerable.evidence(text, hits, rarity), read)

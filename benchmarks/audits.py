@@ -41,7 +41,7 @@ def audited(name: str, work: Path, data: Path, split: str, least: float) -> Iter
         surrogate = Surrogate(library)
         for line in questions(name, split):
             text = line["question"]
-            given = surrogate.predict(text, library.search(text))
+            given = surrogate.predict(text, surrogate.search(text))
             if given is None or given.refused_by or given.confidence < least:
                 continue
             own = [source.passage for source in given.sources]

@@ -105,7 +105,7 @@ def ask_library(name: str, work: Path, data: Path, limit: int, split: str | None
 def ask(surrogate: Surrogate, line: dict[str, Any]) -> Asked:
     """One question, three ways."""
     text, library = line["question"], surrogate.library
-    prediction = surrogate.predict(text, library.search(text))
+    prediction = surrogate.predict(text, surrogate.search(text))
     outcome = Outcome(line["id"], text, prediction, is_right(line, prediction), None, 0.0)
     vector = library.encoder.encode([text])[0]  # [d]
     scores = np.where(surrogate.view.serving, surrogate.view.vectors @ vector, -1.0)  # [n]

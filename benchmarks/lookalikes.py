@@ -88,7 +88,7 @@ def levels(prediction: Prediction | None) -> list[str]:
 
 def predict(surrogate: Surrogate, question: str) -> Prediction | None:
     """As the app asks it."""
-    return surrogate.predict(question, surrogate.library.search(question))
+    return surrogate.predict(question, surrogate.search(question))
 
 
 if __name__ == "__main__":

@@ -27,9 +27,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
-from benchmarks import logistic, verifier
+from benchmarks import listwise, logistic, verifier
 from benchmarks.answerable import DECLINED, FITTING, STRANGER, strangers
 from benchmarks.human import is_right_text, plain, questions
 from kb.library import Library
@@ -41,7 +40,6 @@ from surrogates.reader import Reading
 from surrogates.reader_weights import Head, Weights
 from surrogates.risk import Judged
 from surrogates.surrogate import Surrogate
-from surrogates.unit_features import NAMES
 from surrogates.verifier import Verifier
 
 FOLDS = 5
@@ -154,8 +152,7 @@ def main() -> None:
 
 def ask(name: str, home: str) -> list[Asked]:
     """All questions over one library that may be learned from, each with its look-alikes behind it, and strangers' at the end."""
-    lines = [json.loads(line) for line in FITTING.read_text(encoding="utf-8").splitlines()]
-    lines = [*questions(name, "development"), *(line for line in lines if line["library"] == name)]
+    lines = [*questions(name, "development"), *fitting_questions(name)]
     with Library(Path(home)) as library:
         interaction.read(library)
         surrogate = Surrogate(library)
@@ -165,6 +162,12 @@ def ask(name: str, home: str) -> list[Asked]:
             found += [strange] if strange is not None else []
     print(f"{name}: {len(lines)} questions, {len(found)} with look-alikes", flush=True)
     return found
+
+
+def fitting_questions(name: str) -> list[dict[str, Any]]:
+    """The questions over one library that are there to fit on."""
+    lines = (json.loads(line) for line in FITTING.read_text(encoding="utf-8").splitlines())
+    return [line for line in lines if line["library"] == name]
 
 
 def _ask(surrogate: Surrogate, line: dict[str, Any]) -> Iterator[Asked]:
@@ -181,19 +184,20 @@ def _ask(surrogate: Surrogate, line: dict[str, Any]) -> Iterator[Asked]:
 
 
 def _read(surrogate: Surrogate, line: dict[str, Any], question: str, kind: str) -> Asked | None:
-    reading = surrogate.reading(question, surrogate.library.search(question))
+    reading = surrogate.reading(question, surrogate.search(question))
     if reading is None:
         return None
     quoted = [reader.quotes(question, place, surrogate.library) for place in reading.places]
     texts = ["\n".join(quote.text for quote in quotes) for quotes in quoted]
     both = list(zip(reading.places, texts, strict=True))
-    right = [not kind and _is_right(line, text, place.passage) for place, text in both]
-    alone = [not kind and _is_right(line, place.unit, place.passage) for place, _ in both]
+    right = [not kind and is_right(line, text, place.passage) for place, text in both]
+    alone = [not kind and is_right(line, place.unit, place.passage) for place, _ in both]
     passes = [surrogate.gate_of(question, place, text) is None for place, text in both]
     return Asked(line, kind, reading, np.asarray(right), np.asarray(alone), np.asarray(passes))
 
 
-def _is_right(line: dict[str, Any], text: str, passage: Passage) -> bool:
+def is_right(line: dict[str, Any], text: str, passage: Passage) -> bool:
+    """Whether a text from this passage answers the question of a line, by the facts that it lists."""
     said = plain(text)
     told = ([plain(fact) for fact in place["facts"]] for place in line.get("places", ()))
     return is_right_text(line, text, [passage]) or any(
@@ -216,22 +220,8 @@ def same_places(asked: Sequence[Asked], ranker: Table) -> list[Asked]:
 
 
 def fit_ranker(asked: Sequence[Asked]) -> Table:
-    """Listwise: the right units' share of the softmax, over the questions that have one; scaled features, weights as for plain ones."""
-    chosen = [entry for entry in asked if entry.right.any()]
-    scale = np.concatenate([entry.table for entry in chosen]).std(axis=0) + 1e-6
-
-    def loss(weights: Table) -> tuple[float, Table]:
-        value, slope = RANKER_STRENGTH * len(chosen) * float(weights @ weights), 2 * RANKER_STRENGTH * len(chosen) * weights
-        for entry in chosen:
-            rows = entry.table / scale
-            scores = rows @ weights
-            all_of, right_of = _softmax(scores), _softmax(np.where(entry.right, scores, -np.inf))
-            value -= float(_log_sum(scores[entry.right]) - _log_sum(scores))
-            slope = slope - (right_of - all_of) @ rows
-        return value, slope
-
-    found = minimize(loss, np.zeros(len(NAMES)), jac=True, method="L-BFGS-B", options={"maxiter": 200})
-    return np.asarray(found.x / scale, np.float64)
+    """The right units' share of the softmax, over the questions that have one."""
+    return listwise.fit([entry.table for entry in asked], [entry.right for entry in asked], RANKER_STRENGTH)
 
 
 def example(asked: Asked, axes: NDArray[np.float32]) -> verifier.Example:
@@ -340,16 +330,6 @@ def report(found: Sequence[Best], confidences: Sequence[float]) -> dict[str, Any
 def _judge(each: Best, confidence: float) -> Judged:
     """Confidence, 0 where a gate refuses, and whether the answer is right."""
     return Judged(confidence if each.asked.passes[each.row] else 0.0, each.right)
-
-
-def _softmax(scores: Table) -> Table:
-    weights = np.exp(scores - scores.max())
-    return np.asarray(weights / weights.sum(), np.float64)
-
-
-def _log_sum(scores: Table) -> float:
-    top = float(scores.max())
-    return top + float(np.log(np.exp(scores - top).sum()))
 
 
 if __name__ == "__main__":

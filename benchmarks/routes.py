@@ -70,7 +70,7 @@ def main() -> None:
 def ask(resources: Resources) -> Iterator[Pair]:
     """Every question both ways."""
     for question in phone_questions():
-        prediction = resources.surrogate.predict(question.text, resources.library.search(question.text, limit=HITS))
+        prediction = resources.surrogate.predict(question.text, resources.surrogate.search(question.text, limit=HITS))
         instant, confidence = Said("", 0.0, False), 0.0
         if prediction is not None:
             headings = [source.passage.heading for source in prediction.sources]

@@ -141,7 +141,7 @@ def ask(surrogate: Surrogate, cases: Sequence[Case], *, bank_alone: bool = False
     predict = surrogate.predict_from_bank if bank_alone else surrogate.predict
     for number, case in enumerate(cases):
         started = time.perf_counter()
-        prediction = predict(case.question, surrogate.library.search(case.question))
+        prediction = predict(case.question, surrogate.search(case.question))
         seconds = time.perf_counter() - started
         right = prediction is not None and case.is_right(prediction)
         outcomes.append(Outcome(str(number), case.question, prediction, right, None, seconds))

@@ -239,7 +239,7 @@ def _plain(text: str) -> str:
 def _ask(surrogate: Surrogate, line: Mapping[str, Any], collection: str | None) -> Outcome:
     question = str(line["question"])
     started = time.perf_counter()
-    prediction = surrogate.predict(question, surrogate.library.search(question, collection), collection)
+    prediction = surrogate.predict(question, surrogate.search(question, collection), collection)
     seconds = time.perf_counter() - started
     f1 = token_f1(prediction.text, str(line["answer"])) if prediction and line.get("answer") else None
     return Outcome(

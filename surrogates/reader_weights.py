@@ -1,4 +1,5 @@
-"""What `python -m benchmarks.reader` fitted, from the file beside this one: the reader's ranker, verifier and heads."""
+"""What `python -m benchmarks.reader` and `benchmarks.rerank` fitted, from the file beside this one: how passages and units are ranked, the
+verifier and the heads."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from surrogates.verifier import Verifier
 
 FILE = Path(__file__).with_name("reader.safetensors")
+ORDERS = ("rerank", "ranker")
 HEADS = ("head", "plain", "answerable")
 
 
@@ -30,11 +32,11 @@ class Head:
 
 @dataclass(frozen=True)
 class Weights:
-    """`ranker` [len(NAMES)]; `head` over `reader.HEAD_NAMES`, `plain` over the same without the verifier's score, for other encoders.
-
-    `answerable` sees the same as `head`.
+    """`rerank` [len(rerank.NAMES)] for passages, `ranker` [len(unit_features.NAMES)] for their units; `head` over `reader.HEAD_NAMES`,
+    `plain` over the same without the verifier's score, for other encoders. `answerable` sees the same as `head`.
     """
 
+    rerank: NDArray[np.float64]
     ranker: NDArray[np.float64]
     verifier: Verifier
     head: Head
@@ -60,7 +62,8 @@ def load(file: Path) -> Weights:
         tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 - not a dictionary
         encoder = str(json.loads((content.metadata() or {})["about"])["encoder"])
     heads = [Head(np.asarray(tensors[name], np.float64), float(tensors[f"{name}.bias"][0])) for name in HEADS]
-    return Weights(np.asarray(tensors["ranker"], np.float64), Verifier(tensors, encoder), *heads)
+    rerank, ranker = (np.asarray(tensors[name], np.float64) for name in ORDERS)
+    return Weights(rerank, ranker, Verifier(tensors, encoder), *heads)
 
 
 def save(file: Path, weights: Weights) -> None:
@@ -70,5 +73,5 @@ def save(file: Path, weights: Weights) -> None:
     heads = {name: getattr(weights, name) for name in HEADS}
     tensors = {name: np.asarray(head.weights, np.float32) for name, head in heads.items()}
     tensors |= {f"{name}.bias": np.asarray([head.bias], np.float32) for name, head in heads.items()}
-    tensors |= {"ranker": np.asarray(weights.ranker, np.float32), **weights.verifier.tensors}
+    tensors |= {name: np.asarray(getattr(weights, name), np.float32) for name in ORDERS} | weights.verifier.tensors
     save_file(tensors, file, metadata={"about": json.dumps({"encoder": weights.verifier.encoder})})

@@ -100,7 +100,7 @@ def answer(
     clock = _Clock()
     asked = normalise(question)
     full = with_topic(asked, previous)
-    hits = resources.library.search(full, collection, limit=HITS)
+    hits = resources.surrogate.search(full, collection, HITS)
     clock.lap("search")
     if route != "engine":
         corrected = corrections.answer(resources.library, full, collection, resources.rarity(), clock.stop())
@@ -133,7 +133,7 @@ def _answered(
     answers: list[Answer] = []
     for part in asked:
         if not answers or STOPPED not in answers[-1].notes:
-            found = resources.library.search(part, collection, limit=HITS)
+            found = resources.surrogate.search(part, collection, HITS)
             answers.append(_read(part, found, resources, clock, watch.after(answers)))
     return parts.join(asked, answers)
 

@@ -87,7 +87,7 @@ def prepare(surrogate: Surrogate, limit: int | None = None, should_stop: Callabl
     for done, (question_id, text, collection) in enumerate(rows):
         if should_stop is not None and should_stop():
             return done
-        hits = library.search(text, collection)
+        hits = surrogate.search(text, collection)
         keep(library.connection, question_id, now, surrogate.predict(text, hits, collection) if hits else None)
     return len(rows)
 

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from surrogates import bank, freshness, gates, model, reader, schema
+from surrogates import bank, freshness, gates, model, reader, reader_weights, schema
 from surrogates.bank import BankAnswer, View
 from surrogates.confidence import Features
 from surrogates.contrast import NONE, Contraries, contraries
 from surrogates.interaction import Interaction
 from surrogates.remembering import remember
+from surrogates.rerank import RERANKED, rerank
 from surrogates.unit_features import Question
 from surrogates.wording import Rarity, content
 
@@ -108,6 +109,19 @@ class Surrogate:
         self._adapted = self.view.vectors  # [n, d]
         self._seen: tuple[int, ...] = ()
         self._versions: tuple[int, ...] = ()
+
+    def search(self, question: str, collection: str | None = None, limit: int = 10) -> list[Hit]:
+        """The live search, its best hits in the order of what reading their passages finds; as it is where none was read."""
+        hits = self.library.search(question, collection, max(limit, RERANKED))
+        weights, first = reader_weights.fitted(), hits[:RERANKED]
+        held = self.interaction.passages([hit.passage.id for hit in first])
+        asked = self.question(question) if held and self.library.encoder.name == weights.verifier.encoder else None
+        return (hits if asked is None else rerank(asked, first, held, weights.rerank) + hits[RERANKED:])[:limit]
+
+    def question(self, text: str) -> Question | None:
+        """A question as the passages that were read see it; None where none was, or it has no word."""
+        self.follow()
+        return self._question(text, self.library.encoder.tokens([text])[0])
 
     def predict(self, question: str, hits: Sequence[Hit], collection: str | None = None) -> Prediction | None:
         """The answer that passes the gates, else one with the gate that refused it; None when nothing serves.
@@ -303,13 +317,17 @@ class Surrogate:
     def _reading(self, asked: _Asked) -> reader.Reading | None:
         ids = [hit.passage.id for hit in reader.distinct(asked.hits)[: reader.PASSAGES]]
         held = self.interaction.passages(ids)
-        turned = {text: self.interaction.question(each) for text, each in asked.tokens.items()}
-        read = {text: Question.of(text, each, self.rarity) for text, each in turned.items() if each is not None and len(each.places)}
-        if not held or asked.text not in read:
+        read = {text: self._question(text, each) for text, each in asked.tokens.items()}
+        own = read.get(asked.text)
+        if not held or own is None:
             return None
         others = (read.get(asked.contraries.other_side or ""), read.get(asked.contraries.affirmed or ""))
         known = reader.known_about(ids, self.view, asked.frozen, self.library)
-        return reader.read(read[asked.text], others, asked.hits, held, known, self.rarity, self.library.encoder.name)
+        return reader.read(own, others, asked.hits, held, known, self.rarity, self.library.encoder.name)
+
+    def _question(self, text: str, tokens: Tokens) -> Question | None:
+        turned = self.interaction.question(tokens)
+        return Question.of(text, turned, self.rarity) if turned is not None and len(turned.places) else None
 
     def _read(self, asked: _Asked) -> Prediction | None:
         reading = self._reading(asked)

@@ -145,20 +145,20 @@ def _asked(surrogate: Surrogate, chosen: NDArray[np.bool_], settings: TrainSetti
             break
         yield from _ways(surrogate, int(row), passages, settings)
     for text in OFF_TOPIC:
-        yield from _label(surrogate.predict_from_bank(text, surrogate.library.search(text, None)), frozenset())
+        yield from _label(surrogate.predict_from_bank(text, surrogate.search(text)), frozenset())
 
 
 def _ways(surrogate: Surrogate, row: int, passages: frozenset[int], settings: TrainSettings) -> Iterator[Asked]:
     """The question without its own row, then without any row of its passage, then its look-alikes."""
-    view, library = surrogate.view, surrogate.library
+    view = surrogate.view
     text = view.texts[row]
-    hits = library.search(text, None)
+    hits = surrogate.search(text)
     same = np.asarray([text == other for other in view.texts])
     yield from _label(surrogate.predict_from_bank(text, hits, hidden=same), passages)
     own = np.asarray([bool(surrogate.passages_of(int(answer)) & passages) for answer in view.answer_ids])
     yield from _label(surrogate.predict_from_bank(text, hits, hidden=own | same), frozenset())
     for other in look_alikes(text, settings.seed):
-        yield from _label(surrogate.predict_from_bank(other.text, library.search(other.text, None)), frozenset())
+        yield from _label(surrogate.predict_from_bank(other.text, surrogate.search(other.text)), frozenset())
 
 
 def _label(prediction: Prediction | None, passages: frozenset[int]) -> Iterator[Asked]:
