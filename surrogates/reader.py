@@ -97,14 +97,19 @@ class Reading:
             return self.weights.plain.confidence(seen)
         return self.weights.head.confidence(np.append(seen, self.verified(0)))
 
-    def answerable(self, hits: Sequence[Hit]) -> float | None:
-        """Probability that the passages of `hits` tell what is asked for, in the best place or another.
+    def has_read(self, hits: Sequence[Hit]) -> bool:
+        """Whether these are all of the passages of `hits` that are to be read, by the encoder that the reader was fitted on."""
+        return self.encoder == self.weights.verifier.encoder and len(self.pages) == len(distinct(hits)[:PASSAGES])
 
-        None while one of those to be read was not, and for an encoder that this was not fitted on.
-        """
-        if self.encoder != self.weights.verifier.encoder or len(self.pages) < len(distinct(hits)[:PASSAGES]):
+    def answerable(self, hits: Sequence[Hit]) -> float | None:
+        """Probability that the passages of `hits` tell what is asked for, in the best place or another; None unless it `has_read` them."""
+        if not self.has_read(hits):
             return None
         return self.weights.answerable.confidence(np.append(self.head_features(0), self.verified(0)))
+
+    def quotes(self) -> list[Quote]:
+        """All units, best first."""
+        return [Quote(place.passage, place.span.start, place.span.end, place.score) for place in self.places]
 
     def head_features(self, row: int) -> NDArray[np.float64]:
         """What the head sees of one of the places, but for the verifier's score: [len(HEAD_NAMES) - 1]."""

@@ -20,6 +20,7 @@ from surrogates.wording import Rarity
 if TYPE_CHECKING:
     from kb.library import Library
     from kb.records import Hit, Passage
+    from surrogates.reader import Reading
     from surrogates.surrogate import Prediction, Surrogate
 
 AskRoute = Literal["auto", "surrogate", "engine"]
@@ -140,11 +141,19 @@ def _answered(
 
 def _read(question: str, hits: Sequence[Hit], resources: Resources, clock: _Clock, watch: _Watch) -> Answer:
     """The answer that is written from the passages found, or the refusal to write one."""
-    if not is_answerable(question, hits, resources.rarity(), resources.surrogate.reading(question, hits)):
+    reading = resources.surrogate.reading(question, hits)
+    if not is_answerable(question, hits, resources.rarity(), reading):
         return _declined(NOT_FOUND, hits, clock)
     if watch.on_stage is not None:
         watch.on_stage("reading the passages")
-    return _written(question, hits, resources, clock, watch)
+    return _written(question, hits, best_units(question, hits, reading, resources), resources, clock, watch)
+
+
+def best_units(question: str, hits: Sequence[Hit], reading: Reading | None, resources: Resources) -> list[Quote]:
+    """The units of the passages that an answer may be written from, best first: as they were read, else by their own vectors."""
+    if reading is not None and reading.has_read(hits):
+        return reading.quotes()
+    return rank_units(question, _distinct(hits)[:READ], resources.rarity(), resources.library.encoder)
 
 
 def _caveats(asked: str, *, is_alone: bool) -> list[str]:
@@ -185,11 +194,10 @@ def _kept(prediction: Prediction, library: Library) -> int | None:
     return bank.adopt(library.connection, pair, library.newest_seq(prediction.sources[0].passage.collection))
 
 
-def _written(question: str, hits: Sequence[Hit], resources: Resources, clock: _Clock, watch: _Watch) -> Answer:
+def _written(question: str, hits: Sequence[Hit], ranked: Sequence[Quote], resources: Resources, clock: _Clock, watch: _Watch) -> Answer:
     from engine.errors import EngineError
 
     rarity = resources.rarity()
-    ranked = rank_units(question, _distinct(hits)[:READ], rarity, resources.library.encoder)
     passages = list(dict.fromkeys(quote.passage for quote in ranked))
     composed = compose(question, ranked[0])
     quotes = procedures.complete(question, ranked[0], composed, resources.library)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from numpy.typing import NDArray
 from kb import database
 from kb.encoder import Encoder, Tokens
 from kb.library import Library
-from surrogates import schema
+from surrogates import reader, reader_weights, schema
+from surrogates.verifier import Verifier
 from surrogates.wording import WORD, stem, words
 
 
@@ -56,6 +58,19 @@ def word_library(home: Path, word_encoder: WordEncoder) -> Iterator[Library]:
     with Library(home, word_encoder) as library:
         database.migrate(library.connection, "surrogates", schema.MIGRATIONS)
         yield library
+
+
+@pytest.fixture
+def fit_for_words(monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequence[float]], None]:
+    """Makes the reader's shipped weights those of `WordEncoder`, but for how passages are ranked."""
+
+    def fit(rerank: Sequence[float]) -> None:
+        shipped = reader_weights.fitted()
+        own = replace(shipped, rerank=np.asarray(rerank), verifier=Verifier(shipped.verifier.tensors, WordEncoder.name))
+        for module in (reader_weights, reader):
+            monkeypatch.setattr(module, "fitted", lambda: own)
+
+    return fit
 
 
 @pytest.fixture

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import numpy as np
-import pytest
 
 from kb.library import Library
 from kb.records import Hit
-from surrogates import interaction, reader_weights
+from surrogates import interaction, reader_weights, teaching
 from surrogates.interaction import Interaction
+from surrogates.quotes import rank_units
 from surrogates.rerank import NAMES, RERANKED, features, rerank
-from surrogates.router import Resources, answer
+from surrogates.router import Resources, answer, best_units
 from surrogates.scheduling import Scheduler
 from surrogates.settings import Settings
 from surrogates.surrogate import Surrogate
 from surrogates.unit_features import Question
 from surrogates.units import spans
-from surrogates.verifier import Verifier
 from surrogates.wording import Rarity
-from tests.surrogates.test_reader import PRESS
+from tests.surrogates.test_reader import PRESS, silent
 
 Add = Callable[[str, str], int]
-BY_UNIT = np.asarray([0.0, 0.0, 0.0, 1.0])
+Fit = Callable[[Sequence[float]], None]
+BY_UNIT = (0.0, 0.0, 0.0, 1.0)
 TABLE = """# Pump
 
 ## Technical data
@@ -43,13 +42,6 @@ def asked(library: Library, question: str) -> Question:
     tokens = Interaction(library).question(library.encoder.tokens([question])[0])
     assert tokens is not None
     return Question.of(question, tokens, Rarity.of_library(library.connection))
-
-
-def fitted_for_words(monkeypatch: pytest.MonkeyPatch, rerank: Sequence[float]) -> None:
-    """The shipped weights as if they were fitted on the encoder of these tests."""
-    shipped = reader_weights.fitted()
-    own = replace(shipped, rerank=np.asarray(rerank), verifier=Verifier(shipped.verifier.tensors, "words-1"))
-    monkeypatch.setattr(reader_weights, "fitted", lambda: own)
 
 
 def names(hits: Sequence[Hit]) -> list[str]:
@@ -81,8 +73,8 @@ def test_features_are_those_of_every_word_by_itself(word_library: Library, add: 
         np.testing.assert_allclose(row, expected, rtol=1e-5)
 
 
-def test_a_row_of_a_table_lifts_its_passage(word_library: Library, add: Add, monkeypatch: pytest.MonkeyPatch) -> None:
-    fitted_for_words(monkeypatch, BY_UNIT)
+def test_a_row_of_a_table_lifts_its_passage(word_library: Library, add: Add, fit_for_words: Fit) -> None:
+    fit_for_words(BY_UNIT)
     add("pump.md", TABLE)
     add("noise.md", NOISE)
     surrogate = Surrogate(word_library)
@@ -105,7 +97,7 @@ def test_what_was_not_read_keeps_its_place(word_library: Library, add: Add) -> N
     turned = rerank(question, hits, {id_: tokens for id_, tokens in held.items() if id_ != unread}, np.asarray([-1.0, 0.0, 0.0, 0.0]))
     others = [hit.passage.id for hit in hits if hit.passage.id != unread]
     assert [hit.passage.id for hit in turned] == [others[-1], unread, *others[-2::-1]]
-    assert [hit.passage.id for hit in rerank(question, hits, {}, BY_UNIT)] == [hit.passage.id for hit in hits]
+    assert [hit.passage.id for hit in rerank(question, hits, {}, np.asarray(BY_UNIT))] == [hit.passage.id for hit in hits]
 
 
 def test_with_another_encoder_the_order_is_the_searchs(word_library: Library, add: Add) -> None:
@@ -115,8 +107,8 @@ def test_with_another_encoder_the_order_is_the_searchs(word_library: Library, ad
     assert Surrogate(word_library).search("mass without oil of the pump") == word_library.search("mass without oil of the pump")
 
 
-def test_only_the_best_hits_are_put_in_order(word_library: Library, add: Add, monkeypatch: pytest.MonkeyPatch) -> None:
-    fitted_for_words(monkeypatch, [-1.0, 0.0, 0.0, 0.0])
+def test_only_the_best_hits_are_put_in_order(word_library: Library, add: Add, fit_for_words: Fit) -> None:
+    fit_for_words([-1.0, 0.0, 0.0, 0.0])
     add("some.md", "".join(f"# Part {number}\n\nThe valve of part {number} opens at {number} bar.\n\n" for number in range(1, 31)))
     interaction.read(word_library)
     live = [hit.passage.id for hit in word_library.search("valve of part 5", limit=30)]
@@ -127,8 +119,8 @@ def test_only_the_best_hits_are_put_in_order(word_library: Library, add: Add, mo
     assert [hit.passage.id for hit in Surrogate(word_library).search("valve of part 5", limit=3)] == turned[:3]
 
 
-def test_what_is_declined_shows_the_passages_in_this_order(word_library: Library, add: Add, monkeypatch: pytest.MonkeyPatch) -> None:
-    fitted_for_words(monkeypatch, BY_UNIT)
+def test_what_is_declined_shows_the_passages_in_this_order(word_library: Library, add: Add, fit_for_words: Fit) -> None:
+    fit_for_words(BY_UNIT)
     add("pump.md", TABLE)
     add("noise.md", NOISE)
     interaction.read(word_library)
@@ -136,6 +128,29 @@ def test_what_is_declined_shows_the_passages_in_this_order(word_library: Library
         given = answer("mass without oil of the pump", Resources(word_library, Surrogate(word_library), scheduler), route="surrogate")
     assert given.route == "declined"
     assert [citation.document for citation in given.citations] == ["pump.md", "noise.md"]
+
+
+def test_what_is_written_is_written_from_what_reading_ranks_first(word_library: Library, add: Add, fit_for_words: Fit) -> None:
+    fit_for_words(BY_UNIT)
+    add("pump.md", TABLE)
+    add("noise.md", NOISE)
+    surrogate = Surrogate(word_library)
+    question = "mass without oil of the pump"
+    with Scheduler(Settings()) as scheduler:
+        resources = Resources(word_library, surrogate, scheduler)
+        hits = surrogate.search(question)
+        unread = best_units(question, hits, surrogate.reading(question, hits), resources)
+        assert unread == rank_units(question, [hit.passage for hit in hits], resources.rarity(), word_library.encoder)
+        interaction.read(word_library, at_most=1)
+        assert best_units(question, hits, surrogate.reading(question, hits), resources) == unread  # one passage is not read yet
+        teaching.teach(word_library, silent)
+        reading = surrogate.reading(question, surrogate.search(question))
+        assert reading is not None
+        ranked = best_units(question, surrogate.search(question), reading, resources)
+    assert [(quote.passage.id, quote.start, quote.end) for quote in ranked] == [
+        (place.passage.id, place.span.start, place.span.end) for place in reading.places
+    ]
+    assert {quote.text for quote in ranked} == {quote.text for quote in unread}
 
 
 def test_nothing_is_found_in_an_empty_library_or_for_an_empty_question(word_library: Library, add: Add) -> None:
