@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT))
 from kb.library import Library  # noqa: E402
 from surrogates import prompt  # noqa: E402
 from surrogates.procedures import complete  # noqa: E402
-from surrogates.quotes import Quote, compose, rank_units  # noqa: E402
+from surrogates.quotes import Quote, compose, rank_units, with_context  # noqa: E402
 from surrogates.settings import default_pack  # noqa: E402
 from surrogates.verify import settle, tidy, verify  # noqa: E402
 from surrogates.wording import Rarity  # noqa: E402
@@ -107,10 +107,11 @@ def _compare(library: Library, questions: Sequence[Asked], engine: Any) -> dict[
         passages = [hit.passage for hit in library.search(question.text, limit=5)]
         ranked = rank_units(question.text, passages, rarity, library.encoder)
         ordered = list(dict.fromkeys(quote.passage for quote in ranked))
-        quotes = complete(question.text, ranked[0], compose(question.text, ranked[0]), library)
+        composed = compose(question.text, ranked[0])
+        quotes = complete(question.text, ranked[0], with_context(ranked[0], composed), library)
         quote = _said(quotes)
         unguided = engine.generate(prompt.build(question.text, ordered, "", engine.count_tokens, engine.context_tokens))
-        begun = prompt.opening(quote)
+        begun = prompt.opening(_said(composed))
         generation = engine.generate(prompt.build(question.text, ordered, begun, engine.count_tokens, engine.context_tokens))
         written = begun + generation.text
         text = tidy(written, is_finished=generation.finish == "stop")

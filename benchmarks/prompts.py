@@ -24,7 +24,7 @@ from kb.records import Passage
 from surrogates import prompt
 from surrogates.procedures import complete
 from surrogates.prompt import Form
-from surrogates.quotes import Quote, compose, rank_units
+from surrogates.quotes import Quote, compose, rank_units, with_context
 from surrogates.settings import Settings
 from surrogates.verify import settle, tidy, verify
 from surrogates.wording import Rarity
@@ -93,7 +93,7 @@ def case(asked: Asked, library: Library, rarity: Rarity) -> Case:
     passages = list({hit.passage.text: hit.passage for hit in library.search(asked.text, limit=5)}.values())
     ranked = rank_units(asked.text, passages, rarity, library.encoder)
     composed = compose(asked.text, ranked[0])
-    quotes = complete(asked.text, ranked[0], composed, library)
+    quotes = complete(asked.text, ranked[0], with_context(ranked[0], composed), library)
     return Case(asked, tuple(dict.fromkeys(quote.passage for quote in ranked)), tuple(composed), tuple(quotes))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from surrogates.answer import Citation
@@ -27,6 +27,7 @@ EXPECTED_KIND = 0.1  # when the unit has a quantity of the kind asked for: how o
 FEWEST_OPTIONS = 2
 SHORT_WORDS = 90  # a passage that is quoted whole
 LEAD_WORDS = 40
+CONTEXT_WORDS = 60  # of a quote with what stands around it; see docs/benchmarks/asking.md
 ENTRY_SENTENCES = 3
 STEP_SENTENCES = 3  # that may stand between one numbered step and the next
 NAMED = re.compile(r"[^\W_][^.:;!?]{0,60}:\s+\S")
@@ -143,6 +144,33 @@ def compose(question: str, quote: Quote) -> list[Quote]:
     else:
         chosen = [at - 1, at] if at > 0 and REFERS_BACK.match(quote.text) else [at]
     return [Quote(quote.passage, pieces[run[0]].start, pieces[run[-1]].end, quote.score) for run in _runs(chosen)]
+
+
+def with_context(best: Quote, composed: Sequence[Quote], limit: int = CONTEXT_WORDS) -> list[Quote]:
+    """What `compose` made of a sentence with those around it, as many as `limit` words hold: what is asked for often stands beside it.
+
+    Entries, rows and steps stay as they are.
+    """
+    text = best.passage.text
+    if len(composed) != 1 or any(_is_entry(text, span) for span in spans(text) if span.start == best.start):
+        return list(composed)
+    start, end = widened(text, composed[0].start, composed[0].end, limit)
+    return [replace(composed[0], start=start, end=end)]
+
+
+def widened(text: str, start: int, end: int, limit: int) -> tuple[int, int]:
+    """The units `text[start:end]` of a passage with whole ones around them, behind and before in turn, as many as `limit` words hold."""
+    units = spans(text)
+    first = next(index for index, span in enumerate(units) if span.start == start)
+    last = next(index for index, span in enumerate(units) if span.end == end)
+
+    def fits(one: int, other: int) -> bool:
+        return one >= 0 and other < len(units) and len(text[units[one].start : units[other].end].split()) <= limit
+
+    while fits(first, last + 1) or fits(first - 1, last):
+        last += fits(first, last + 1)
+        first -= fits(first - 1, last)
+    return units[first].start, units[last].end
 
 
 def option(quote: Quote) -> list[Quote]:

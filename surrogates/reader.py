@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from surrogates.answer_features import ADDED, added
 from surrogates.procedures import complete
 from surrogates.quantities import facts
-from surrogates.quotes import Quote, option
+from surrogates.quotes import Quote, option, widened
 from surrogates.reader_weights import Weights, fitted
 from surrogates.unit_features import (
     CONTRAST,
@@ -192,19 +192,10 @@ def known_about(passage_ids: Sequence[int], view: View, scores: NDArray[np.float
 
 
 def shown(place: Place, limit: int = SHOWN_WORDS) -> tuple[int, int]:
-    """The characters to show for a place: a row alone, else as many whole units around it as `limit` words hold, forwards first."""
-    text, units = place.passage.text, spans(place.passage.text)
-    first = last = next(index for index, span in enumerate(units) if span.start == place.span.start)
+    """The characters to show for a place: a row alone, else as many whole units around it as `limit` words hold."""
     if is_row(place.unit):
         return place.span.start, place.span.end
-
-    def fits(one: int, other: int) -> bool:
-        return one >= 0 and other < len(units) and len(text[units[one].start : units[other].end].split()) <= limit
-
-    while fits(first, last + 1) or fits(first - 1, last):
-        last += fits(first, last + 1)
-        first -= fits(first - 1, last)
-    return units[first].start, units[last].end
+    return widened(place.passage.text, place.span.start, place.span.end, limit)
 
 
 def quotes(question: str, place: Place, library: Library) -> list[Quote]:

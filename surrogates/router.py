@@ -12,7 +12,7 @@ from surrogates.answer import Answer, Timings
 from surrogates.answerable import is_answerable
 from surrogates.gates import has_referents, is_one_question
 from surrogates.question import normalise, with_topic
-from surrogates.quotes import Quote, compose, rank_units
+from surrogates.quotes import Quote, compose, rank_units, with_context
 from surrogates.scheduling import ModelMissing, Scheduler
 from surrogates.verify import QUOTED, Verified, settle
 from surrogates.wording import Rarity
@@ -200,7 +200,7 @@ def _written(question: str, hits: Sequence[Hit], ranked: Sequence[Quote], resour
     rarity = resources.rarity()
     passages = list(dict.fromkeys(quote.passage for quote in ranked))
     composed = compose(question, ranked[0])
-    quotes = procedures.complete(question, ranked[0], composed, resources.library)
+    quotes = procedures.complete(question, ranked[0], with_context(ranked[0], composed), resources.library)
     begun = prompt.opening("\n".join(quote.text for quote in composed))
     try:
         with resources.scheduler.for_question() as engine:

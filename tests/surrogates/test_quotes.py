@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kb.records import Passage
-from surrogates.quotes import Quote, asks_for_a_way, compose, option, rank_units
+from surrogates.quotes import Quote, asks_for_a_way, compose, option, rank_units, with_context
 from surrogates.units import spans
 from surrogates.wording import Rarity
 
@@ -52,10 +52,30 @@ def test_a_sentence_that_refers_back_brings_the_one_before() -> None:
     assert composed("What protects the pump?", text, "protects") == ["The relief valve protects the pump."]
 
 
+def in_context(question: str, text: str, part: str, limit: int) -> list[str]:
+    best = quote(text, part)
+    return [piece.text for piece in with_context(best, compose(question, best), limit)]
+
+
+def test_a_sentence_comes_with_as_many_around_it_as_fit() -> None:
+    text = "The valve protects the pump. Turn the screw. The valve opens at 210 bar. Seal it. Write the date on the tag."
+    assert in_context("Which pressure?", text, "210", 6) == ["The valve opens at 210 bar."]
+    assert in_context("Which pressure?", text, "210", 8) == ["The valve opens at 210 bar. Seal it."]
+    assert in_context("Which pressure?", text, "210", 11) == ["Turn the screw. The valve opens at 210 bar. Seal it."]
+    assert in_context("Which pressure?", text, "210", 60) == [text]
+    assert in_context("Which date?", text, "Write", 3) == ["Write the date on the tag."]  # longer than the limit by itself
+
+
+@pytest.mark.parametrize(("text", "part"), [(STEPS, "Swap"), (OPTIONS, "Tone"), (OPTIONS, "Volume"), (TABLE, "E-18")])
+def test_steps_options_and_rows_come_without_what_stands_around_them(text: str, part: str) -> None:
+    assert in_context("How do I do it?", text, part, 200) == composed("How do I do it?", text, part)
+
+
 def test_every_piece_stands_word_for_word_in_the_passage() -> None:
     for text in (STEPS, OPTIONS, TABLE):
         for span in spans(text):
-            for piece in compose("How is it done?", Quote(passage(text), span.start, span.end)):
+            best = Quote(passage(text), span.start, span.end)
+            for piece in with_context(best, compose("How is it done?", best)):
                 assert piece.text
                 assert piece.text in text
 
