@@ -53,9 +53,8 @@ def recheck(resources: Resources, should_stop: Callable[[], bool]) -> bool:
 
 
 def read_on(resources: Resources, should_stop: Callable[[], bool]) -> bool:
-    """Read a few passages that came after teaching, so that they can be answered from at once too."""
-    library = resources.library
-    return interaction.has_begun(library) and interaction.read(library, should_stop=should_stop, at_most=READ_AT_ONCE) > 0
+    """Read a few passages that were not read yet, so that answers are found in them at once."""
+    return interaction.read(resources.library, should_stop=should_stop, at_most=READ_AT_ONCE) > 0
 
 
 def learn_back(resources: Resources) -> bool:

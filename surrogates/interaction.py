@@ -1,7 +1,7 @@
 """Passages token by token, so that each word of a question can look for its match in them (late interaction, arXiv:2004.12832).
 
-Teaching keeps the frozen encoder's token vectors of every passage, turned onto their principal axes and as bytes: 72 bytes a token,
-about 12 KB a passage. The axes are found once a home, from passages spread over the library, and belong to one encoder.
+The frozen encoder's token vectors of every passage are kept, turned onto their principal axes and as bytes: 72 bytes a token, about 12 KB
+a passage. The axes are found from passages spread over the library, once it has enough of them, and belong to one encoder.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ WIDTH = 64
 PIECE_CHARACTERS = 900
 """A longer text goes through the encoder in pieces, each behind the heading; the encoder would cut it otherwise."""
 SAMPLED = 48
-"""Passages that the axes are found from."""
+"""Passages that the axes are found from; a library that had fewer then gets new axes when it has as many."""
 TITLE, ABOVE = -1, -2
 """Where tokens of the passage's own heading, and of the headings above it, say that they begin."""
 KEPT = 600
@@ -70,15 +70,17 @@ class Interaction:
     def __init__(self, library: Library) -> None:
         self._library = library
         self._axes: Vectors | None = None
+        self._sampled = 0
         self._held: dict[int, PassageTokens] = {}
 
     def question(self, tokens: Tokens) -> QuestionTokens | None:
         """A question on the library's axes; None while no passage was read."""
-        axes = self._found_axes()
-        return None if axes is None else QuestionTokens(_turned(tokens.vectors, axes), tokens.vectors, tokens.places)
+        self._follow()
+        return None if self._axes is None else QuestionTokens(_turned(tokens.vectors, self._axes), tokens.vectors, tokens.places)
 
     def passages(self, ids: Sequence[int]) -> dict[int, PassageTokens]:
         """The tokens of those of the passages that were read."""
+        self._follow()
         missing = [id_ for id_ in ids if id_ not in self._held]
         if missing:
             if len(self._held) + len(missing) > KEPT:
@@ -92,10 +94,12 @@ class Interaction:
             self._held |= {int(row["passage_id"]): _from_bytes(row["vectors"], row["places"]) for row in rows}
         return {id_: self._held[id_] for id_ in ids if id_ in self._held}
 
-    def _found_axes(self) -> Vectors | None:
-        if self._axes is None:
-            self._axes = _axes(self._library.connection, self._library.encoder)
-        return self._axes
+    def _follow(self) -> None:
+        """Take in that axes were found, or found anew; the tokens on the old ones are gone then."""
+        sampled = _sampled(self._library.connection, self._library.encoder)
+        if sampled != self._sampled:
+            self._axes, self._sampled = _axes(self._library.connection, self._library.encoder), sampled
+            self._held.clear()
 
 
 def read(
@@ -108,9 +112,18 @@ def read(
 
     Each passage is a transaction of its own; stopped, the rest is left for the next time.
     """
+    return read_passages(library, unread(library)[:at_most], on_progress, should_stop)
+
+
+def read_passages(
+    library: Library,
+    waiting: Sequence[int],
+    on_progress: Callable[[float], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> int:
+    """Keep the tokens of these passages, which have none; returns how many were read before it was stopped."""
     connection, encoder = schema.of(library), library.encoder
-    waiting = unread(library)[:at_most]
-    axes = _axes(connection, encoder)
+    axes = _axes(connection, encoder) if waiting and not _outgrown(connection, encoder) else None
     if waiting and axes is None:
         axes = _find_axes(connection, encoder, library)
     for number, passage_id in enumerate(waiting):
@@ -133,12 +146,6 @@ def unread(library: Library) -> list[int]:
         (library.encoder.name,),
     )
     return [int(row[0]) for row in rows]
-
-
-def has_begun(library: Library) -> bool:
-    """Whether teaching has read passages of this library before."""
-    row = schema.of(library).execute("SELECT 1 FROM token_axes WHERE encoder = ?", (library.encoder.name,)).fetchone()
-    return row is not None
 
 
 def _tokens_of(passage: Passage, encoder: Encoder, axes: Vectors) -> PassageTokens:
@@ -184,6 +191,19 @@ def _axes(connection: sqlite3.Connection, encoder: Encoder) -> Vectors | None:
     return None if row is None else np.frombuffer(row[0], np.float32).reshape(encoder.dimension, -1)
 
 
+def _sampled(connection: sqlite3.Connection, encoder: Encoder) -> int:
+    """How many passages the axes were found from, 0 while there are none."""
+    row = connection.execute("SELECT sampled FROM token_axes WHERE encoder = ?", (encoder.name,)).fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def _outgrown(connection: sqlite3.Connection, encoder: Encoder) -> bool:
+    """Whether the axes were found from fewer passages than the library could give now."""
+    if _sampled(connection, encoder) >= SAMPLED:
+        return False
+    return len(connection.execute("SELECT 1 FROM passages LIMIT ?", (SAMPLED,)).fetchall()) == SAMPLED
+
+
 def _find_axes(connection: sqlite3.Connection, encoder: Encoder, library: Library) -> Vectors:
     """The principal axes of the tokens of passages spread over the library, [d, w]; kept for this encoder, those of others are dropped."""
     passages = list(library.passages())
@@ -194,7 +214,7 @@ def _find_axes(connection: sqlite3.Connection, encoder: Encoder, library: Librar
     with transaction(connection):
         connection.execute("DELETE FROM token_axes")
         connection.execute("DELETE FROM passage_tokens")
-        connection.execute("INSERT INTO token_axes(encoder, axes) VALUES (?, ?)", (encoder.name, axes.tobytes()))
+        connection.execute("INSERT INTO token_axes(encoder, axes, sampled) VALUES (?, ?, ?)", (encoder.name, axes.tobytes(), len(chosen)))
     return axes
 
 

@@ -129,14 +129,12 @@ def _answered(
         if route == "surrogate":
             return _declined(NO_INSTANT, hits, clock)
     asked = parts.split(full)
-    if len(asked) == 1:
-        return _read(full, hits, resources, clock, watch)
     answers: list[Answer] = []
     for part in asked:
         if not answers or STOPPED not in answers[-1].notes:
-            found = resources.surrogate.search(part, collection, HITS)
+            found = resources.surrogate.search(part, collection, HITS, to_read=True)
             answers.append(_read(part, found, resources, clock, watch.after(answers)))
-    return parts.join(asked, answers)
+    return parts.join(asked, answers) if len(asked) > 1 else answers[0]
 
 
 def _read(question: str, hits: Sequence[Hit], resources: Resources, clock: _Clock, watch: _Watch) -> Answer:

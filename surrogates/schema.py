@@ -246,7 +246,15 @@ END;
 """,
 )
 
-MIGRATIONS = (FIRST, JUDGING, LEARNING, TEACHERS, TOKENS)
+AXES = Migration(
+    6,
+    """
+-- How many passages the axes were found from: a library that had few then gets better ones when it has grown.
+ALTER TABLE token_axes ADD COLUMN sampled INTEGER NOT NULL DEFAULT 48;
+""",
+)
+
+MIGRATIONS = (FIRST, JUDGING, LEARNING, TEACHERS, TOKENS, AXES)
 
 
 def connect(home: Path) -> sqlite3.Connection:

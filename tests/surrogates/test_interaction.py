@@ -65,7 +65,33 @@ def test_a_long_passage_is_read_to_its_end(word_library: Library, add: Add) -> N
 def test_nothing_is_known_before_anything_was_read(word_library: Library, add: Add) -> None:
     add("pump.md", PUMP)
     assert Interaction(word_library).question(word_library.encoder.tokens(["bar"])[0]) is None
-    assert not interaction.has_begun(word_library)
+
+
+def test_axes_are_found_anew_once_the_library_has_passages_enough(word_library: Library, add: Add) -> None:
+    def some(first: int, last: int) -> str:
+        return "# Parts\n" + "".join(f"\n## Part {number}\n\nPart {number} weighs {number} kg.\n" for number in range(first, last))
+
+    def match() -> float:
+        question = held.question(word_library.encoder.tokens(["kg"])[0])
+        assert question is not None
+        passage = next(passage for passage in word_library.passages() if "kg" in passage.text)
+        return float((question.vectors @ held.passages([passage.id])[passage.id].vectors.T).max())
+
+    add("few.md", some(0, 3))
+    interaction.read(word_library)
+    held = Interaction(word_library)  # reads on beside what follows, as the thread that answers does
+    assert match() == pytest.approx(1, abs=0.05)
+    few = word_library.connection.execute("SELECT sampled, axes FROM token_axes").fetchone()
+    add("many.md", some(3, 3 + interaction.SAMPLED))
+    total = sum(1 for _ in word_library.passages())
+    assert interaction.read(word_library, at_most=4) == 4  # on the new axes; the old tokens are gone
+    assert len(interaction.unread(word_library)) == total - 4
+    sampled, axes = word_library.connection.execute("SELECT sampled, axes FROM token_axes").fetchone()
+    assert few[0] < sampled == interaction.SAMPLED
+    assert axes != few[1]
+    assert interaction.read(word_library) == total - 4
+    assert word_library.connection.execute("SELECT axes FROM token_axes").fetchone()[0] == axes
+    assert match() == pytest.approx(1, abs=0.05)
 
 
 def test_passages_are_found_when_the_cache_is_full(word_library: Library, add: Add, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import pytest
 
 from kb.library import Library
 from kb.records import Hit
-from surrogates import interaction, reader_weights, teaching
+from surrogates import interaction, reader_weights
+from surrogates import surrogate as surrogate_module
 from surrogates.interaction import Interaction
 from surrogates.quotes import rank_units
 from surrogates.rerank import NAMES, RERANKED, features, rerank
@@ -19,7 +22,7 @@ from surrogates.surrogate import Surrogate
 from surrogates.unit_features import Question
 from surrogates.units import spans
 from surrogates.wording import Rarity
-from tests.surrogates.test_reader import PRESS, silent
+from tests.surrogates.test_reader import PRESS
 
 Add = Callable[[str, str], int]
 Fit = Callable[[Sequence[float]], None]
@@ -143,14 +146,28 @@ def test_what_is_written_is_written_from_what_reading_ranks_first(word_library: 
         assert unread == rank_units(question, [hit.passage for hit in hits], resources.rarity(), word_library.encoder)
         interaction.read(word_library, at_most=1)
         assert best_units(question, hits, surrogate.reading(question, hits), resources) == unread  # one passage is not read yet
-        teaching.teach(word_library, silent)
-        reading = surrogate.reading(question, surrogate.search(question))
+        found = surrogate.search(question, to_read=True)
+        reading = surrogate.reading(question, found)
         assert reading is not None
-        ranked = best_units(question, surrogate.search(question), reading, resources)
+        ranked = best_units(question, found, reading, resources)
+    assert interaction.unread(word_library) == []
+    assert surrogate.predict(question, found) is None  # nothing was taught, so nothing is answered at once
     assert [(quote.passage.id, quote.start, quote.end) for quote in ranked] == [
         (place.passage.id, place.span.start, place.span.end) for place in reading.places
     ]
     assert {quote.text for quote in ranked} == {quote.text for quote in unread}
+
+
+def test_a_question_is_answered_where_its_passages_cannot_be_kept(
+    word_library: Library, add: Add, fit_for_words: Fit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    fit_for_words(BY_UNIT)
+    add("pump.md", TABLE)
+    monkeypatch.setattr(surrogate_module, "read_passages", full)
+    assert names(Surrogate(word_library).search("mass without oil", to_read=True)) == names(word_library.search("mass without oil"))
 
 
 def test_nothing_is_found_in_an_empty_library_or_for_an_empty_question(word_library: Library, add: Add) -> None:
