@@ -22,6 +22,7 @@ import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -34,10 +35,11 @@ from kb.dense import DenseIndex
 from kb.encoder import FEW, Encoder, Tokens
 from kb.library import Library
 from kb.words import WordIndex
-from surrogates import bank, confidence, gates, interaction, router, structure, surrogate, teaching, training
+from surrogates import bank, confidence, gates, interaction, reader_weights, router, structure, surrogate, teaching, training
 from surrogates.offtopic import QUESTIONS as OFF_TOPIC
 from surrogates.scheduling import Scheduler
 from surrogates.settings import Settings
+from surrogates.verifier import Verifier
 from surrogates.wording import WORD, content
 
 PARTS = (
@@ -81,7 +83,7 @@ def main() -> None:
     parser.add_argument("--encoder", action="store_true", help="real vectors, in a home of their own")
     chosen = parser.parse_args()
     home, encoder = ("home-encoder", Encoder()) if chosen.encoder else ("home", Hashed())
-    with Library(chosen.work / home, encoder) as library:
+    with Library(chosen.work / home, encoder) as library, fitted_on(encoder):
         fill(library, chosen.work / "manuals", chosen.passages)
         store(library, chosen.questions)
         print(f"{interaction.read(library)} passages read", flush=True)
@@ -129,6 +131,15 @@ class Hashed(Encoder):
         if word not in self._words:
             self._words[word] = np.random.default_rng(zlib.crc32(word.encode())).standard_normal(self.dimension).astype(np.float32)
         return self._words[word]
+
+
+@contextmanager
+def fitted_on(encoder: Encoder) -> Iterator[None]:
+    """The reader's weights as if they were fitted on this encoder, so that all of it is run."""
+    shipped = reader_weights.fitted()
+    own = replace(shipped, verifier=Verifier(shipped.verifier.tensors, encoder.name))
+    with mock.patch.object(reader_weights, "fitted", lambda: own):
+        yield
 
 
 def fill(library: Library, folder: Path, passages: int) -> None:

@@ -46,16 +46,13 @@ class Outcome:
     kind: str = ""
     is_answerable: bool = True
     is_look_alike: bool = False
+    cosine: float = 0.0
+    """With the nearest bank question, see `Surrogate.nearest_cosine`."""
 
     @property
     def confidence(self) -> float:
         """0 for what no gate lets pass."""
         return 0.0 if self.prediction is None or self.prediction.refused_by else self.prediction.confidence
-
-    @property
-    def cosine(self) -> float:
-        """Similarity with the bank question in the frozen vectors, the plainest measure that there is; 0 without a candidate."""
-        return 0.0 if self.prediction is None else max(self.prediction.cosine, 0.0)
 
 
 def run(home: Path, file: Path, collection: str | None = None) -> dict[str, Any]:
@@ -252,6 +249,7 @@ def _ask(surrogate: Surrogate, line: Mapping[str, Any], collection: str | None) 
         str(line.get("kind", "")),
         line.get("answerable", True) is not False,
         line.get("look_alike", False) is True,
+        surrogate.nearest_cosine(question, collection),
     )
 
 

@@ -8,18 +8,18 @@ likely it is right. All were fitted on people's questions over other manuals tha
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from surrogates import reader_weights
 from surrogates.answer_features import ADDED, added
 from surrogates.procedures import complete
 from surrogates.quantities import facts
 from surrogates.quotes import Quote, option, widened
-from surrogates.reader_weights import Weights, fitted
 from surrogates.unit_features import (
     CONTRAST,
     NAMES,
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from kb.records import Hit, Passage
     from surrogates.bank import View
     from surrogates.interaction import PassageTokens
+    from surrogates.reader_weights import Weights
 
 PASSAGES = 5
 """Best hits that are read."""
@@ -165,7 +166,7 @@ def read(
     units = [(page, span) for page, own in inside for span in own]
     if not units:
         return None
-    weights = fitted()
+    weights = reader_weights.fitted()
     table = np.concatenate([features_of(asked, page, own, rarity) for page, own in inside if own])  # [u, k]
     scores = table @ weights.ranker
     places = [
@@ -176,18 +177,25 @@ def read(
     return Reading(best_first, asked, contraries, {page.passage.id: page for page in pages}, rarity, weights, encoder)
 
 
-def known_about(passage_ids: Sequence[int], view: View, scores: NDArray[np.float32], library: Library) -> dict[int, list[Known]]:
-    """The serving bank questions about these passages, each the nearest of its answer's; `scores` [n] are those of the view's questions."""
+def known_about(
+    passage_ids: Sequence[int], view: View, cosines: Callable[[NDArray[np.int64]], NDArray[np.float32]], library: Library
+) -> dict[int, list[Known]]:
+    """The serving bank questions about these passages, each the nearest of its answer's.
+
+    `cosines` gives those of rows of the view with the user's question, below -1 for a row that does not serve.
+    """
     marks = ",".join("?" * len(passage_ids))
-    rows = library.connection.execute(
+    sources = library.connection.execute(
         f"SELECT passage_id, answer_id, quote_start, quote_end FROM bank_sources WHERE passage_id IN ({marks})", tuple(passage_ids)
-    )
+    ).fetchall()
+    rows = [view.rows_of(int(source["answer_id"])) for source in sources]
+    ends = np.cumsum([len(each) for each in rows])
+    scores = np.split(cosines(np.concatenate(rows)), ends[:-1]) if rows else []
     known: dict[int, list[Known]] = {}
-    for passage_id, answer_id, start, end in rows:
-        questions = view.rows_of(int(answer_id))
-        if len(questions) and scores[questions].max() > -1.0:
-            row = int(questions[scores[questions].argmax()])
-            known.setdefault(passage_id, []).append(Known(row, start, end, float(scores[row])))
+    for (passage_id, _, start, end), questions, found in zip(sources, rows, scores, strict=True):
+        if len(questions) and found.max() > -1.0:
+            best = int(found.argmax())
+            known.setdefault(passage_id, []).append(Known(int(questions[best]), start, end, float(found[best])))
     return known
 
 

@@ -9,6 +9,7 @@ import logging
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -60,8 +61,6 @@ class Prediction:
     matched_question: str
     """The bank question that it answers; for what was read, one about that place that is nearly the user's, "" without."""
     refused_by: str | None
-    cosine: float
-    """Of the question with the nearest bank question, in the frozen vectors."""
     features: Features | None = None
     """What the bank's head judged; None for what was read."""
 
@@ -86,10 +85,22 @@ class _Asked:
     tokens: Mapping[str, Tokens]
     """Of the question and its contraries; nothing where only the bank is asked."""
     vector: NDArray[np.float32]  # [d], frozen
-    scores: NDArray[np.float32]  # [n], adapted cosine with every bank question; -2 where it does not serve
-    frozen: NDArray[np.float32]  # [n], the same before adaptation
     hits: Sequence[Hit]
     words: frozenset[str]
+    serving: NDArray[np.bool_]  # [n], the bank questions that may answer it
+    bank: NDArray[np.float32]  # [n, d], frozen
+    adapted: tuple[NDArray[np.float32], NDArray[np.float32]]
+    """The question [d] and the bank's questions [n, d] as the model's adapter turns them."""
+
+    @cached_property
+    def scores(self) -> NDArray[np.float32]:
+        """Adapted cosine with every bank question, -2 where it does not serve, [n]: some milliseconds at 20,000."""
+        vector, vectors = self.adapted
+        return np.where(self.serving, np.vecdot(vectors, vector), np.float32(-2.0)) if len(vectors) else np.zeros(0, np.float32)
+
+    def cosines(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Frozen cosine with some bank questions, -2 where one does not serve, [len(rows)]."""
+        return np.where(self.serving[rows], self.bank[rows] @ self.vector, np.float32(-2.0)) if len(rows) else np.zeros(0, np.float32)
 
     @property
     def plain(self) -> frozenset[str]:
@@ -231,9 +242,8 @@ class Surrogate:
         vector = tokens[0].vector if tokens else self.library.encoder.encode([question])[0]  # [d]
         adapter = self._model.adapter
         adapted = adapter.apply(vector[None])[0] if adapter else vector
-        scores = _cosines(self._adapted, adapted, mask)
-        frozen = scores if adapter is None else _cosines(self.view.vectors, vector, mask)
-        return _Asked(question, turned, dict(zip(texts, tokens, strict=False)), vector, scores, frozen, hits, content(question))
+        known = dict(zip(texts, tokens, strict=False))
+        return _Asked(question, turned, known, vector, hits, content(question), mask, self.view.vectors, (adapted, self._adapted))
 
     def candidates(self, asked: _Asked) -> list[Candidate]:
         """The nearest question of each of the nearest answers whose passages are all there, best first."""
@@ -315,9 +325,14 @@ class Surrogate:
             or self._is_stale(candidate)
         )
         confidence = self._model.head.confidence(candidate.features)
-        cosine = float(asked.frozen.max())
         answer = candidate.answer
-        return Prediction(answer.text, confidence, answer.id, candidate.sources, matched, refused, cosine, candidate.features)
+        return Prediction(answer.text, confidence, answer.id, candidate.sources, matched, refused, candidate.features)
+
+    def nearest_cosine(self, question: str, collection: str | None = None) -> float:
+        """Frozen cosine with the nearest bank question that serves, the plainest measure that there is; 0 without one."""
+        self.follow()
+        asked = self._ask(question, (), collection, to_read=False)
+        return 0.0 if asked is None else max(float(asked.cosines(np.flatnonzero(asked.serving)).max()), 0.0)
 
     def reading(self, question: str, hits: Sequence[Hit], collection: str | None = None) -> reader.Reading | None:
         """What reading the passages of `hits` finds; None while none of them was read."""
@@ -342,7 +357,7 @@ class Surrogate:
         if not held or own is None:
             return None
         others = (read.get(asked.contraries.other_side or ""), read.get(asked.contraries.affirmed or ""))
-        known = reader.known_about(ids, self.view, asked.frozen, self.library)
+        known = reader.known_about(ids, self.view, asked.cosines, self.library)
         return reader.read(own, others, asked.hits, held, known, self.rarity, self.library.encoder.name)
 
     def _question(self, text: str, tokens: Tokens) -> Question | None:
@@ -366,7 +381,7 @@ class Surrogate:
         confidence = reading.confidence()
         if refused is None and best.twin is not None and best.twin.score >= KNOWN_AT_LEAST:
             confidence = max(confidence, self._taught_confidence(asked, best.twin.row))
-        return Prediction(text, confidence, None, sources, matched, refused, float(asked.frozen.max()))
+        return Prediction(text, confidence, None, sources, matched, refused)
 
     def _taught_confidence(self, asked: _Asked, row: int) -> float:
         """What the bank's head says of a question that says the same as this one; 0 where its answer does not stand."""
@@ -386,8 +401,7 @@ class Surrogate:
 
     def _is_near_a_person(self, asked: _Asked) -> bool:
         """Whether a question that a person asked and confirmed the answer of may be this one."""
-        asked_by_people = asked.scores[self.view.by_person]
-        return bool(asked_by_people.size) and float(asked_by_people.max()) >= PERSON_AT_LEAST
+        return bool(self.view.by_person.any()) and float(asked.scores[self.view.by_person].max()) >= PERSON_AT_LEAST
 
     def _is_by_a_person(self, prediction: Prediction) -> bool:
         """Whether a person confirmed the answer to the question that it answers."""
@@ -420,11 +434,6 @@ class Surrogate:
 
     def _is_stale(self, candidate: Candidate) -> str | None:
         return None if bank.is_current(self.library.connection, candidate.answer.id) else "freshness"
-
-
-def _cosines(vectors: NDArray[np.float32], vector: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Of `vector` [d] with each of `vectors` [n, d] where `mask` is set, -2 elsewhere, [n]; `vecdot` takes .9 ms for 20,000, `@` 2.3."""
-    return np.where(mask, np.vecdot(vectors, vector), np.float32(-2.0)) if mask.any() else np.full(len(mask), -2.0, np.float32)
 
 
 def _top(scores: NDArray[np.float32], count: int) -> list[int]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from kb import database
 from kb.encoder import Encoder, Tokens
 from kb.library import Library
-from surrogates import reader, reader_weights, schema
+from surrogates import reader_weights, schema
 from surrogates.verifier import Verifier
 from surrogates.wording import WORD, stem, words
 
@@ -67,8 +67,7 @@ def fit_for_words(monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequence[float]]
     def fit(rerank: Sequence[float]) -> None:
         shipped = reader_weights.fitted()
         own = replace(shipped, rerank=np.asarray(rerank), verifier=Verifier(shipped.verifier.tensors, WordEncoder.name))
-        for module in (reader_weights, reader):
-            monkeypatch.setattr(module, "fitted", lambda: own)
+        monkeypatch.setattr(reader_weights, "fitted", lambda: own)
 
     return fit
 

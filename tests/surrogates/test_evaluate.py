@@ -15,7 +15,7 @@ from surrogates.surrogate import Surrogate
 
 
 def outcome(confidence: float, right: bool | None, refused: str | None = None, kind: str = "") -> Outcome:
-    prediction: Any = SimpleNamespace(confidence=confidence, refused_by=refused, cosine=0.8)
+    prediction: Any = SimpleNamespace(confidence=confidence, refused_by=refused)
     return Outcome("1", "What?", prediction, right, None, 0.01, kind)
 
 
