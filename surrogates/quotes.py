@@ -149,10 +149,12 @@ def compose(question: str, quote: Quote) -> list[Quote]:
 def with_context(best: Quote, composed: Sequence[Quote], limit: int = CONTEXT_WORDS) -> list[Quote]:
     """What `compose` made of a sentence with those around it, as many as `limit` words hold: what is asked for often stands beside it.
 
-    Entries, rows and steps stay as they are.
+    Steps, rows and options that a line names stay as they are.
     """
     text = best.passage.text
-    if len(composed) != 1 or any(_is_entry(text, span) for span in spans(text) if span.start == best.start):
+    span = next(span for span in spans(text) if span.start == best.start)
+    stands_alone = span.is_step or is_row(best.text) or (bool(NAMED.match(best.text)) and not span.is_item)
+    if len(composed) != 1 or stands_alone:
         return list(composed)
     start, end = widened(text, composed[0].start, composed[0].end, limit)
     return [replace(composed[0], start=start, end=end)]

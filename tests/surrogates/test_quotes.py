@@ -66,6 +66,12 @@ def test_a_sentence_comes_with_as_many_around_it_as_fit() -> None:
     assert in_context("Which date?", text, "Write", 3) == ["Write the date on the tag."]  # longer than the limit by itself
 
 
+def test_an_item_of_a_list_comes_with_those_around_it() -> None:
+    text = "- Problem: The programmer is slow.\n- Solution: Set low_latency on the port."
+    assert in_context("Why is it slow?", text, "slow", 60) == [text]
+    assert in_context("Why is it slow?", text, "slow", 7) == ["- Problem: The programmer is slow."]
+
+
 @pytest.mark.parametrize(("text", "part"), [(STEPS, "Swap"), (OPTIONS, "Tone"), (OPTIONS, "Volume"), (TABLE, "E-18")])
 def test_steps_options_and_rows_come_without_what_stands_around_them(text: str, part: str) -> None:
     assert in_context("How do I do it?", text, part, 200) == composed("How do I do it?", text, part)
