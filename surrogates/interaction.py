@@ -135,7 +135,7 @@ def read_passages(
             passage = library.passage(passage_id)
         except KeyError:  # removed since the list was made
             continue
-        _store(connection, encoder.name, passage, _tokens_of(passage, encoder, axes))
+        _store(connection, encoder.name, passage, _tokens_of(passage, encoder, axes), axes)
     return len(waiting)
 
 
@@ -205,25 +205,32 @@ def _outgrown(connection: sqlite3.Connection, encoder: Encoder) -> bool:
 
 
 def _find_axes(connection: sqlite3.Connection, encoder: Encoder, library: Library) -> Vectors:
-    """The principal axes of the tokens of passages spread over the library, [d, w]; kept for this encoder, those of others are dropped."""
+    """The principal axes of the tokens of passages spread over the library, [d, w]; kept for this encoder, those of others are dropped.
+
+    Those that another thread found meanwhile from as many are taken instead.
+    """
     passages = list(library.passages())
     chosen = passages[:: max(1, len(passages) // SAMPLED)][:SAMPLED]
     vectors = np.concatenate([encoder.tokens([passage.text[:PIECE_CHARACTERS]])[0].vectors for passage in chosen])  # [n, d]
     _, directions = np.linalg.eigh(vectors.T @ vectors)
     axes = np.ascontiguousarray(directions[:, ::-1][:, :WIDTH], np.float32)
     with transaction(connection):
+        if _sampled(connection, encoder) >= len(chosen) and (found := _axes(connection, encoder)) is not None:
+            return found
         connection.execute("DELETE FROM token_axes")
         connection.execute("DELETE FROM passage_tokens")
         connection.execute("INSERT INTO token_axes(encoder, axes, sampled) VALUES (?, ?, ?)", (encoder.name, axes.tobytes(), len(chosen)))
     return axes
 
 
-def _store(connection: sqlite3.Connection, encoder: str, passage: Passage, tokens: PassageTokens) -> None:
+def _store(connection: sqlite3.Connection, encoder: str, passage: Passage, tokens: PassageTokens, axes: Vectors) -> None:
+    """Keep tokens while the passage is there and `axes` are the library's."""
     places = np.stack([tokens.starts, tokens.ends], axis=1)  # [n, 2]
     values = np.clip(np.round(tokens.vectors * 127), -127, 127).astype(np.int8)
     connection.execute(
-        "INSERT OR REPLACE INTO passage_tokens(passage_id, encoder, vectors, places) SELECT id, ?, ?, ? FROM passages WHERE id = ?",
-        (encoder, values.tobytes(), places.astype(np.int32).tobytes(), passage.id),
+        "INSERT OR REPLACE INTO passage_tokens(passage_id, encoder, vectors, places) SELECT passages.id, ?, ?, ? FROM passages"
+        " JOIN token_axes ON token_axes.encoder = ? AND token_axes.axes = ? WHERE passages.id = ?",
+        (encoder, values.tobytes(), places.astype(np.int32).tobytes(), encoder, axes.tobytes(), passage.id),
     )
 
 

@@ -7,7 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from kb.encoder import Encoder
 from kb.library import Library
+from kb.records import Passage
 from surrogates import interaction
 from surrogates.interaction import Interaction
 
@@ -92,6 +94,31 @@ def test_axes_are_found_anew_once_the_library_has_passages_enough(word_library: 
     assert interaction.read(word_library) == total - 4
     assert word_library.connection.execute("SELECT axes FROM token_axes").fetchone()[0] == axes
     assert match() == pytest.approx(1, abs=0.05)
+
+
+def test_tokens_on_axes_that_another_thread_replaced_are_not_kept(word_library: Library, add: Add, monkeypatch: pytest.MonkeyPatch) -> None:
+    add("pump.md", PUMP)
+    found = interaction._tokens_of
+
+    def replaced_meanwhile(passage: Passage, encoder: Encoder, axes: interaction.Vectors) -> interaction.PassageTokens:
+        word_library.connection.execute("UPDATE token_axes SET axes = ?", (np.ascontiguousarray(-axes).tobytes(),))
+        return found(passage, encoder, axes)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(interaction, "_tokens_of", replaced_meanwhile)
+        interaction.read(word_library, at_most=1)
+    total = sum(1 for _ in word_library.passages())
+    assert len(interaction.unread(word_library)) == total
+    assert interaction.read(word_library) == total
+    assert interaction.unread(word_library) == []
+
+
+def test_axes_that_another_thread_found_from_as_many_are_taken(word_library: Library, add: Add) -> None:
+    add("pump.md", PUMP)
+    known = (word_library.connection, word_library.encoder, word_library)
+    others = np.ascontiguousarray(-interaction._find_axes(*known))
+    word_library.connection.execute("UPDATE token_axes SET axes = ?", (others.tobytes(),))
+    assert np.array_equal(interaction._find_axes(*known), others)
 
 
 def test_passages_are_found_when_the_cache_is_full(word_library: Library, add: Add, monkeypatch: pytest.MonkeyPatch) -> None:
