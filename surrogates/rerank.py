@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from surrogates.interaction import PassageTokens
     from surrogates.unit_features import Question
 
+ABOVE_TEXT = 2  # characters before a passage's text where its headings stand: see `interaction.TITLE` and `ABOVE`
 RERANKED = 20
 """Best hits of the search that are put in order."""
 NAMES = ("fused", "match", "weighed", "unit")
@@ -45,21 +45,28 @@ def rerank(asked: Question, hits: Sequence[Hit], held: Mapping[int, PassageToken
 def features(asked: Question, hits: Sequence[Hit], held: Mapping[int, PassageTokens]) -> Table:
     """What is known of hits whose passages have tokens in `held`: [len(hits), len(NAMES)]."""
     tokens = [held[hit.passage.id] for hit in hits]
-    begins = np.cumsum([0, *(len(each.starts) for each in tokens)])
+    firsts = np.cumsum([0, *(len(each.starts) for each in tokens[:-1])])
     match = asked.tokens.vectors @ np.concatenate([each.vectors for each in tokens]).T  # [q, t]
-    best = np.maximum.reduceat(match, begins[:-1], axis=1)  # [q, h]
+    best = np.maximum.reduceat(match, firsts, axis=1)  # [q, h]
+    return np.column_stack([[hit.score for hit in hits], best.mean(axis=0), asked.weights @ best, _best_units(asked, hits, tokens, match)])
+
+
+def _best_units(asked: Question, hits: Sequence[Hit], tokens: Sequence[PassageTokens], match: NDArray[np.float32]) -> Table:
+    """How well the best unit of each passage matches together with its headings, [h]; `match` [q, t] is that of all tokens in their order.
+
+    The units of all passages are looked at in one go: characters count on from one passage to the next, each begins with its headings.
+    """
+    begins = np.cumsum([0, *(len(hit.passage.text) + ABOVE_TEXT for hit in hits[:-1])]) + ABOVE_TEXT  # [h]
+    starts = np.concatenate([each.starts + begin for each, begin in zip(tokens, begins, strict=True)])  # [t]
     units = [
-        _best_unit(asked, hit, each, match[:, first:last]) for hit, each, (first, last) in zip(hits, tokens, pairwise(begins), strict=True)
+        [begin - ABOVE_TEXT, *(begin + span.start for span in spans(hit.passage.text))] for hit, begin in zip(hits, begins, strict=True)
     ]
-    return np.column_stack([[hit.score for hit in hits], best.mean(axis=0), asked.weights @ best, units])
-
-
-def _best_unit(asked: Question, hit: Hit, tokens: PassageTokens, match: NDArray[np.float32]) -> float:
-    """How well the best unit of a passage matches together with its headings; `match` [q, t] is that of its tokens in their order."""
-    firsts = [span.start for span in spans(hit.passage.text)]
-    unit = np.searchsorted(firsts, tokens.starts, side="right")  # 0: headings
-    edges = np.flatnonzero(np.diff(unit, prepend=-1))
+    unit = np.searchsorted(np.concatenate(units), starts, side="right")
+    edges = np.flatnonzero(np.diff(unit, prepend=-1))  # where the tokens of a unit begin
     found = np.maximum.reduceat(match, edges, axis=1)  # [q, units with tokens]
-    if unit[0] == 0 and found.shape[1] > 1:
-        found = np.maximum(found[:, 1:], found[:, :1])
-    return float((asked.weights @ found).max())
+    passage = np.searchsorted(begins - ABOVE_TEXT, starts[edges], side="right") - 1
+    is_heading = starts[edges] < begins[passage]
+    headed = np.full((len(match), len(hits)), -1.0, np.float32)
+    headed[:, passage[is_heading]] = found[:, is_heading]
+    scores = asked.weights @ np.maximum(found, headed[:, passage])  # a heading by itself counts where nothing else is
+    return np.maximum.reduceat(scores, np.flatnonzero(np.diff(passage, prepend=-1)))
