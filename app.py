@@ -25,7 +25,7 @@ def home_from(arguments: list[str]) -> Path:
 def main() -> None:
     """Draw the page that the address names."""
     home = home_from(sys.argv[1:])
-    st.set_page_config(page_title="FlashKB", page_icon=":material/bolt:", initial_sidebar_state=SIDEBAR_WIDTH)
+    st.set_page_config(page_title="FlashKB", page_icon=str(frame.ICON), initial_sidebar_state=SIDEBAR_WIDTH)
     st.logo(str(frame.LOGO), size="large")
     pages = [
         frame.page(home, ask.draw, "ask", "Ask", ":material/forum:", default=True),

@@ -34,8 +34,9 @@ from benchmarks.surrogate import taught
 from kb.search import Fusion
 from surrogates import bank, risk
 from surrogates.evaluate import Outcome
+from surrogates.prediction import Prediction
 from surrogates.risk import Judged
-from surrogates.surrogate import Prediction, Surrogate
+from surrogates.surrogate import Surrogate
 from surrogates.threshold import FLOORS
 
 HERE = Path(__file__).resolve().parent

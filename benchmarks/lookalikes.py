@@ -20,7 +20,8 @@ from typing import Any
 from benchmarks.gates import Known, changed_questions
 from benchmarks.surrogate import foreign_cases
 from kb.library import Library
-from surrogates.surrogate import Prediction, Surrogate
+from surrogates.prediction import Prediction
+from surrogates.surrogate import Surrogate
 from surrogates.threshold import FLOORS
 
 HERE = Path(__file__).resolve().parent

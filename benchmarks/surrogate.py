@@ -23,7 +23,8 @@ from kb.library import Library
 from surrogates import confidence, settings, teaching
 from surrogates.confidence import Features
 from surrogates.evaluate import Outcome, aurc, is_in
-from surrogates.surrogate import Prediction, Surrogate
+from surrogates.prediction import Prediction
+from surrogates.surrogate import Surrogate
 from surrogates.threshold import FLOORS
 
 HERE = Path(__file__).resolve().parent

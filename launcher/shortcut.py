@@ -54,7 +54,7 @@ def write_desktop_entry(folder: Path, command: Sequence[str], root: Path) -> Pat
         f"Comment={COMMENT}",
         f"Exec={' '.join(_quoted(part) for part in command)}",
         f"Path={root}",
-        f"Icon={root / 'pages' / 'logo.svg'}",
+        f"Icon={root / 'pages' / 'icon.svg'}",
         "Terminal=true",
         "Categories=Office;",
     ]

@@ -21,7 +21,7 @@ def draw(home: Path) -> None:
     with frame.library(home) as library:
         collections = library.collections()
         held = library.documents()
-    if not held:
+    if not held and not uploads.are_waiting(home):
         _draw_empty(home)
     _draw_adding(home, collections)
     uploads.draw(home)

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from surrogates import judging, risk, router, settings, threshold
+from surrogates.prediction import Prediction
 from surrogates.scheduling import ModelMissing, Scheduler
-from surrogates.surrogate import Prediction, Surrogate
+from surrogates.surrogate import Surrogate
 from surrogates.threshold import Certificate
 from surrogates.wording import words
 

@@ -14,7 +14,8 @@ from functools import lru_cache
 from itertools import pairwise
 
 from surrogates.opposites import polarity_agrees, sides
-from surrogates.quantities import SPELLED_WORD, signature
+from surrogates.quantities import SPELLED_WORD, codes, signature
+from surrogates.units import is_row
 from surrogates.wording import Rarity, content, language, stem, words
 
 # What one does with anything, and words that name no component and no special task.
@@ -42,6 +43,10 @@ _UNSAID = frozenset({"only", "unless", "exactly"})
 # "ctrl-c", "e-motor", "-p": no letter that names one of several
 _PREFIXED = re.compile(r"\b\w+-[a-z]\b|\b[a-z]-\w+|(?<!\w)-[a-z]\b", re.IGNORECASE)
 # asks what is not so, or must not be; "the pump does not start" tells a fault
+_ORDER_NUMBER = re.compile(
+    r"\b(?:(?:spare |replacement )?parts?|order(?:ing)?|article|item|catalog(?:ue)?|stock)[ -]?(?:no\b\.?|numbers?\b|codes?\b|id\b)",
+    re.IGNORECASE,
+)
 _DENYING = re.compile(
     r"^\W*(?:how|when|what|which|where|who)\b(?:\s+\w+){0,3}?\s+(?:do|does|did|must|should|may|can|could|is|are|was|were|will|would|has|have)"
     r"(?:n['’]?t\b|(?:\s+[\w-]+){0,3}?\s+(?:not|never|no)\b)"  # noqa: RUF001
@@ -146,6 +151,7 @@ def _place_verdicts(question: str, heading: str, unit: str, text: str) -> Iterat
         "codes",
         all(any(code == other or code in other.split("/") for other in held.codes) or _is_spelled(code, near) for code in asked.codes),
     )
+    yield "part", names_the_part(question, heading, unit)
     yield "letters", all(_stands_alone(letter, said) for letter in _letters(_PREFIXED.sub(" ", question), said))
     yield "negation", not _DENYING.search(question) or denies(near)
     yield "polarity", not sides(question, near, said).contrary
@@ -153,6 +159,19 @@ def _place_verdicts(question: str, heading: str, unit: str, text: str) -> Iterat
     yield "two questions", is_one_question(question)
     yield "pronoun", has_referents(question) or _speaks_of_the_product(question)
     yield "language", languages_agree(question, said)
+
+
+def names_the_part(question: str, heading: str, unit: str) -> bool:
+    """Whether a place that is asked for an order number says at least one word of the part: the number of another part is worse than none.
+
+    >>> names_the_part("order number of the suction strainer", "Spare parts", "Part: Spring; No.: 4-1140")
+    False
+    """
+    named_exactly = codes(question)
+    words_asked = content(_ORDER_NUMBER.sub(" ", question))
+    wanted = {word for word in words_asked if not any(code.startswith(word) for code in named_exactly)}
+    named = content(unit if is_row(unit) else f"{heading}\n{unit}")
+    return not _ORDER_NUMBER.search(question) or not wanted or bool(wanted & named)
 
 
 def _is_written(quantity: str, unit: str) -> bool:

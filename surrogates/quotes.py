@@ -149,25 +149,33 @@ def compose(question: str, quote: Quote) -> list[Quote]:
 def with_context(best: Quote, composed: Sequence[Quote], limit: int = CONTEXT_WORDS) -> list[Quote]:
     """What `compose` made of a sentence with those around it, as many as `limit` words hold: what is asked for often stands beside it.
 
-    Steps, rows and options that a line names stay as they are.
+    Steps, rows and options that a line names stay as they are; steps beside a sentence are left out, since some of them mislead.
     """
-    text = best.passage.text
-    span = next(span for span in spans(text) if span.start == best.start)
-    stands_alone = span.is_step or is_row(best.text) or (bool(NAMED.match(best.text)) and not span.is_item)
+    text, units = best.passage.text, spans(best.passage.text)
+    at = next(index for index, span in enumerate(units) if span.start == best.start)
+    stands_alone = units[at].is_step or is_row(best.text) or (bool(NAMED.match(best.text)) and not units[at].is_item)
     if len(composed) != 1 or stands_alone:
         return list(composed)
-    start, end = widened(text, composed[0].start, composed[0].end, limit)
+    steps = [index for index, span in enumerate(units) if span.is_step]
+    after, before = [index for index in steps if index > at], [index for index in steps if index < at]
+    start, end = widened(
+        text, composed[0].start, composed[0].end, limit, (before[-1] + 1 if before else 0, after[0] if after else len(units))
+    )
     return [replace(composed[0], start=start, end=end)]
 
 
-def widened(text: str, start: int, end: int, limit: int) -> tuple[int, int]:
-    """The units `text[start:end]` of a passage with whole ones around them, behind and before in turn, as many as `limit` words hold."""
+def widened(text: str, start: int, end: int, limit: int, within: tuple[int, int] | None = None) -> tuple[int, int]:
+    """The units `text[start:end]` of a passage with whole ones around them, behind and before in turn, as many as `limit` words hold.
+
+    `within` is the first unit that may come in, and the first behind that may not.
+    """
     units = spans(text)
+    lowest, behind = within or (0, len(units))
     first = next(index for index, span in enumerate(units) if span.start == start)
     last = next(index for index, span in enumerate(units) if span.end == end)
 
     def fits(one: int, other: int) -> bool:
-        return one >= 0 and other < len(units) and len(text[units[one].start : units[other].end].split()) <= limit
+        return one >= lowest and other < behind and len(text[units[one].start : units[other].end].split()) <= limit
 
     while fits(first, last + 1) or fits(first - 1, last):
         last += fits(first, last + 1)

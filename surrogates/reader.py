@@ -50,6 +50,9 @@ PASSAGES = 5
 """Best hits that are read."""
 SHOWN_WORDS = 160
 """An answer is quoted with what stands around it, up to so many words: one sentence alone often lacks what the question needs."""
+KEYED = NAMES.index("keyed")
+CODE_WORDS = content("alarm error fault failure warning message code number event status trip display screen shows says reads")
+"""What a code is called, and how one meets it: "alarm E-17", "the screen shows error 9"."""
 NO_RIVAL = -5.0
 RIVALS, RIVAL_WITHIN, ALIKE = 12, 1.0, 0.6
 """Places that are compared with the best one, how far below it in score, and the share of words from which they speak of the same."""
@@ -109,8 +112,10 @@ class Reading:
         return self.weights.answerable.confidence(np.append(self.head_features(0), self.verified(0)))
 
     def quotes(self) -> list[Quote]:
-        """All units, best first."""
-        return [Quote(place.passage, place.span.start, place.span.end, place.score) for place in self.places]
+        """All units, best first; for a question about nothing but a code, the rows of that code before all."""
+        about_code = self.asked.words - self.asked.exact <= CODE_WORDS
+        places = sorted(self.places, key=lambda place: not (about_code and place.features[KEYED] and is_row(place.unit)))
+        return [Quote(place.passage, place.span.start, place.span.end, place.score) for place in places]
 
     def head_features(self, row: int) -> NDArray[np.float64]:
         """What the head sees of one of the places, but for the verifier's score: [len(HEAD_NAMES) - 1]."""

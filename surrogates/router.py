@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from surrogates import bank, conflicts, corrections, pairs, parts, procedures, prompt, settings, threshold
 from surrogates.answer import Answer, Timings
 from surrogates.answerable import is_answerable
-from surrogates.gates import has_referents, is_one_question
+from surrogates.gates import has_referents, is_one_question, names_the_part
 from surrogates.question import normalise, with_topic
 from surrogates.quotes import Quote, compose, rank_units, with_context
 from surrogates.scheduling import ModelMissing, Scheduler
@@ -20,8 +20,9 @@ from surrogates.wording import Rarity
 if TYPE_CHECKING:
     from kb.library import Library
     from kb.records import Hit, Passage
+    from surrogates.prediction import Prediction
     from surrogates.reader import Reading
-    from surrogates.surrogate import Prediction, Surrogate
+    from surrogates.surrogate import Surrogate
 
 AskRoute = Literal["auto", "surrogate", "engine"]
 HITS = 10
@@ -142,9 +143,12 @@ def _read(question: str, hits: Sequence[Hit], resources: Resources, clock: _Cloc
     reading = resources.surrogate.reading(question, hits)
     if not is_answerable(question, hits, resources.rarity(), reading):
         return _declined(NOT_FOUND, hits, clock)
+    ranked = best_units(question, hits, reading, resources)
+    if not names_the_part(question, " > ".join(ranked[0].passage.heading), ranked[0].text):
+        return _declined(NOT_FOUND, hits, clock)
     if watch.on_stage is not None:
         watch.on_stage("reading the passages")
-    return _written(question, hits, best_units(question, hits, reading, resources), resources, clock, watch)
+    return _written(question, hits, ranked, resources, clock, watch)
 
 
 def best_units(question: str, hits: Sequence[Hit], reading: Reading | None, resources: Resources) -> list[Quote]:
@@ -251,8 +255,14 @@ def _shown(settled: Verified, hits: Sequence[Hit], resources: Resources, clock: 
         confidence=None,
         citations=tuple(quote.citation() for quote in settled.quotes),
         seconds=clock.stop(),
-        notes=tuple([*[QUOTED] * bool(settled.replaced), *notes]),
+        notes=tuple([*[QUOTED] * _is_quoted(settled), *notes]),
     )
+
+
+def _is_quoted(settled: Verified) -> bool:
+    """Whether all of the text stands in the passages word for word, put there or written so."""
+    held = [" ".join(quote.passage.text.split()) for quote in settled.quotes]
+    return bool(settled.replaced) or any(" ".join(settled.text.split()) in text for text in held)
 
 
 def _is_there(quote: Quote, library: Library) -> bool:

@@ -19,7 +19,8 @@ from surrogates.quotes import Quote
 
 if TYPE_CHECKING:
     from kb.library import Library
-    from surrogates.surrogate import Prediction, Source, Surrogate
+    from surrogates.prediction import Prediction, Source
+    from surrogates.surrogate import Surrogate
 
 _ANSWERING = """contrast.py interaction.py procedures.py quotes.py reader.py reader.safetensors surrogate.py unit_features.py units.py
 verifier.py"""

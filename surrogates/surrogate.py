@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from surrogates import bank, freshness, gates, model, reader, reader_weights, schema
+from surrogates.asked import Asked
 from surrogates.bank import BankAnswer, View
 from surrogates.confidence import Features
-from surrogates.contrast import NONE, Contraries, contraries
+from surrogates.contrast import NONE, contraries
 from surrogates.interaction import Interaction, read_passages
+from surrogates.prediction import Candidate, Prediction, Source
 from surrogates.remembering import remember
 from surrogates.rerank import RERANKED, rerank
 from surrogates.unit_features import Question
@@ -28,7 +28,7 @@ from surrogates.wording import Rarity, content
 if TYPE_CHECKING:
     from kb.encoder import Tokens
     from kb.library import Library
-    from kb.records import Hit, Passage
+    from kb.records import Hit
     from surrogates.interaction import PassageTokens
 
 CANDIDATES = 6
@@ -39,73 +39,6 @@ TWIN_AT_LEAST = 0.75  # cosine with a bank question, from which a question is co
 KNOWN_AT_LEAST = 0.95  # cosine with a bank question about the passage, from which the bank's confidence counts beside the reader's
 PERSON_AT_LEAST = 0.6  # cosine with a question whose answer a person confirmed, from which that answer is weighed
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Source:
-    """A passage that an instant answer rests on; `quote` occurs in it word for word."""
-
-    passage: Passage
-    quote: str
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What the surrogate would answer. `refused_by` names the gate that forbids it, None when all let it pass."""
-
-    text: str
-    confidence: float
-    answer_id: int | None
-    """None for what was read in the passages and is not in the bank yet."""
-    sources: tuple[Source, ...]
-    matched_question: str
-    """The bank question that it answers; for what was read, one about that place that is nearly the user's, "" without."""
-    refused_by: str | None
-    features: Features | None = None
-    """What the bank's head judged; None for what was read."""
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A bank question that may be the user's, before it is judged. `row` is its place in the view."""
-
-    row: int
-    answer: BankAnswer
-    sources: tuple[Source, ...]
-    features: Features
-    evidence: str
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """The user's question with all that is computed once for it."""
-
-    text: str
-    contraries: Contraries
-    tokens: Mapping[str, Tokens]
-    """Of the question and its contraries; nothing where only the bank is asked."""
-    vector: NDArray[np.float32]  # [d], frozen
-    hits: Sequence[Hit]
-    words: frozenset[str]
-    serving: NDArray[np.bool_]  # [n], the bank questions that may answer it
-    bank: NDArray[np.float32]  # [n, d], frozen
-    adapted: tuple[NDArray[np.float32], NDArray[np.float32]]
-    """The question [d] and the bank's questions [n, d] as the model's adapter turns them."""
-
-    @cached_property
-    def scores(self) -> NDArray[np.float32]:
-        """Adapted cosine with every bank question, -2 where it does not serve, [n]: some milliseconds at 20,000."""
-        vector, vectors = self.adapted
-        return np.where(self.serving, np.vecdot(vectors, vector), np.float32(-2.0)) if len(vectors) else np.zeros(0, np.float32)
-
-    def cosines(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Frozen cosine with some bank questions, -2 where one does not serve, [len(rows)]."""
-        return np.where(self.serving[rows], self.bank[rows] @ self.vector, np.float32(-2.0)) if len(rows) else np.zeros(0, np.float32)
-
-    @property
-    def plain(self) -> frozenset[str]:
-        """The words without codes, which the full-text index spells in its own way."""
-        return frozenset(word for word in self.words if word.isalpha())
 
 
 class Surrogate:
@@ -183,7 +116,7 @@ class Surrogate:
         asked = self._ask(question, hits, collection, hidden, to_read=False)
         return None if asked is None else self._best_of_bank(asked)
 
-    def _best_of_bank(self, asked: _Asked) -> Prediction | None:
+    def _best_of_bank(self, asked: Asked) -> Prediction | None:
         judged = [self._judge(asked, candidate) for candidate in self.candidates(asked)]
         allowed = [prediction for prediction in judged if prediction.refused_by is None]
         return max(allowed or judged, key=lambda prediction: prediction.confidence, default=None)
@@ -230,7 +163,7 @@ class Surrogate:
         *,
         to_read: bool = True,
         needs_bank: bool = True,
-    ) -> _Asked | None:
+    ) -> Asked | None:
         mask = self.view.serving if hidden is None else self.view.serving & ~hidden
         if collection is not None:
             mask = mask & (self.view.collection_ids == _collection_id(self.library.connection, collection))
@@ -243,9 +176,9 @@ class Surrogate:
         adapter = self._model.adapter
         adapted = adapter.apply(vector[None])[0] if adapter else vector
         known = dict(zip(texts, tokens, strict=False))
-        return _Asked(question, turned, known, vector, hits, content(question), mask, self.view.vectors, (adapted, self._adapted))
+        return Asked(question, turned, known, vector, hits, content(question), mask, self.view.vectors, (adapted, self._adapted))
 
-    def candidates(self, asked: _Asked) -> list[Candidate]:
+    def candidates(self, asked: Asked) -> list[Candidate]:
         """The nearest question of each of the nearest answers whose passages are all there, best first."""
         order = _top(asked.scores, CANDIDATES * 8)
         found: list[Candidate] = []
@@ -260,7 +193,7 @@ class Surrogate:
                 found.append(self._candidate(asked, int(row), answers[answer_id], sources, order))
         return found
 
-    def _candidate(self, asked: _Asked, row: int, answer: BankAnswer, sources: tuple[Source, ...], order: Sequence[int]) -> Candidate:
+    def _candidate(self, asked: Asked, row: int, answer: BankAnswer, sources: tuple[Source, ...], order: Sequence[int]) -> Candidate:
         evidence = "\n".join([answer.text, *(f"{' > '.join(source.passage.heading)}\n{source.passage.text}" for source in sources)])
         rival, agreement = self._neighbours(asked, answer, order)
         known, said = content(self.view.texts[row]), content(evidence)
@@ -282,7 +215,7 @@ class Surrogate:
         )
         return Candidate(row, answer, sources, features, evidence)
 
-    def _neighbours(self, asked: _Asked, answer: BankAnswer, order: Sequence[int]) -> tuple[float, float]:
+    def _neighbours(self, asked: Asked, answer: BankAnswer, order: Sequence[int]) -> tuple[float, float]:
         """Best score of a question that rests on other passages, and the weight of those among the nearest that rest on these."""
         rival, same, total = 0.0, 0.0, 0.0
         for place, row in enumerate(order):
@@ -299,7 +232,7 @@ class Surrogate:
                 same += weight * shares
         return rival, same / total if total else 0.0
 
-    def _evidence_dense(self, asked: _Asked, answer: BankAnswer) -> float:
+    def _evidence_dense(self, asked: Asked, answer: BankAnswer) -> float:
         vectors = self.library.vectors(sorted(answer.passage_ids))  # [s, d]
         return float((vectors @ asked.vector).max())
 
@@ -316,7 +249,7 @@ class Surrogate:
             sources.append(Source(passage, support.quote))
         return tuple(sources)
 
-    def _judge(self, asked: _Asked, candidate: Candidate) -> Prediction:
+    def _judge(self, asked: Asked, candidate: Candidate) -> Prediction:
         matched = self.view.texts[candidate.row]
         refused = (
             gates.refusal(asked.text, matched, candidate.evidence, self.rarity, likeness=self._likeness)
@@ -349,7 +282,7 @@ class Surrogate:
             refused = gates.refusal_of_twin(question, known, said, self.rarity, self._likeness)
         return refused
 
-    def _reading(self, asked: _Asked) -> reader.Reading | None:
+    def _reading(self, asked: Asked) -> reader.Reading | None:
         ids = [hit.passage.id for hit in reader.distinct(asked.hits)[: reader.PASSAGES]]
         held = self.interaction.passages(ids)
         read = {text: self._question(text, each) for text, each in asked.tokens.items()}
@@ -364,7 +297,7 @@ class Surrogate:
         turned = self.interaction.question(tokens)
         return Question.of(text, turned, self.rarity) if turned is not None and len(turned.places) else None
 
-    def _read(self, asked: _Asked) -> Prediction | None:
+    def _read(self, asked: Asked) -> Prediction | None:
         reading = self._reading(asked)
         if reading is None:
             return None
@@ -383,7 +316,7 @@ class Surrogate:
             confidence = max(confidence, self._taught_confidence(asked, best.twin.row))
         return Prediction(text, confidence, None, sources, matched, refused)
 
-    def _taught_confidence(self, asked: _Asked, row: int) -> float:
+    def _taught_confidence(self, asked: Asked, row: int) -> float:
         """What the bank's head says of a question that says the same as this one; 0 where its answer does not stand."""
         answer = bank.answer(self.library.connection, int(self.view.answer_ids[row]))
         sources = self._sources(answer)
@@ -393,13 +326,13 @@ class Surrogate:
         stands = not (self._is_ambiguous(asked, candidate) or self._is_stale(candidate))
         return self._model.head.confidence(candidate.features) if stands else 0.0
 
-    def _passes_over_unread(self, asked: _Asked, passage_id: int) -> bool:
+    def _passes_over_unread(self, asked: Asked, passage_id: int) -> bool:
         """Whether a hit before this passage was not read yet, so that nothing is known about what it says."""
         ids = [hit.passage.id for hit in reader.distinct(asked.hits)[: reader.PASSAGES]]
         before = ids[: ids.index(passage_id)]
         return len(self.interaction.passages(before)) < len(before)
 
-    def _is_near_a_person(self, asked: _Asked) -> bool:
+    def _is_near_a_person(self, asked: Asked) -> bool:
         """Whether a question that a person asked and confirmed the answer of may be this one."""
         return bool(self.view.by_person.any()) and float(asked.scores[self.view.by_person].max()) >= PERSON_AT_LEAST
 
@@ -414,7 +347,7 @@ class Surrogate:
         first, second = self.library.encoder.encode([one])[0], self.library.encoder.encode([other])[0]
         return float(first @ second)
 
-    def _is_ambiguous(self, asked: _Asked, candidate: Candidate) -> str | None:
+    def _is_ambiguous(self, asked: Asked, candidate: Candidate) -> str | None:
         """A bank question as near says the same words with another answer: documents disagree, or two things share a name."""
         matched = content(self.view.texts[candidate.row])
         near = np.flatnonzero(asked.scores >= asked.scores[candidate.row] - AMBIGUOUS_WITHIN)
@@ -428,7 +361,7 @@ class Surrogate:
                 return "ambiguous"
         return None
 
-    def _lacks_evidence(self, asked: _Asked, candidate: Candidate) -> str | None:
+    def _lacks_evidence(self, asked: Asked, candidate: Candidate) -> str | None:
         found = {hit.passage.id for hit in asked.hits[:EVIDENCE_WITHIN]}
         return None if found & candidate.answer.passage_ids else "evidence"
 

@@ -20,7 +20,8 @@ from surrogates import adapter, bank, confidence, interaction, model
 from surrogates.confidence import Features, Head
 from surrogates.lookalikes import look_alikes
 from surrogates.offtopic import QUESTIONS as OFF_TOPIC
-from surrogates.surrogate import Prediction, Surrogate
+from surrogates.prediction import Prediction
+from surrogates.surrogate import Surrogate
 from surrogates.threshold import FLOORS, Label, certificates
 
 if TYPE_CHECKING:

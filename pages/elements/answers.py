@@ -90,7 +90,7 @@ def _draw_answer(home: Path, connection: sqlite3.Connection, turn: chat.Turn, an
     _draw_route(answer, stopped=turn.job.state == "cancelled")
     if answer.matched_question is not None:
         st.caption(f"Understood as: {text.as_markdown(answer.matched_question)}")
-    st.markdown(text.as_markdown(answer.text))
+    st.markdown(text.answer_as_markdown(answer.text))
     for note in answer.notes:
         st.caption(f":material/info: {text.as_markdown(note)}")
     draw_citations(home, connection, str(turn.id), answer.citations, with_quotes=answer.route == "declined")

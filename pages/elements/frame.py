@@ -18,7 +18,7 @@ from surrogates import schema, service
 
 POLL_S = 0.4
 WORKER_CHECK_S = 5
-LOGO = Path(__file__).resolve().parent.parent / "logo.svg"
+LOGO, ICON = (Path(__file__).resolve().parent.parent / name for name in ("logo.svg", "icon.svg"))
 APP = LOGO.parent.parent / "app.py"
 LINKS = "page-links"
 SAID = "said"

@@ -5,10 +5,15 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Sequence
+from itertools import groupby
+
+from surrogates.units import is_row
 
 KEPT_WHOLE = re.compile(r"(```.*?```|`[^`\n]+`|\*\*[^*\n]+\*\*)", re.DOTALL)
 MARKUP = re.compile(r"([\\`*_$\[\]<>#|~:!])")
 LEADING_MARKUP = re.compile(r"^(\s*)([+=>]|-(?=\s*-))", re.MULTILINE)
+FIELD_ENDS = re.compile(r"; (?=[^:;]{1,60}: \S)")
+LIST_MARK = re.compile(r"^\s*[-*•] ")
 KIND_NAMES = {"pdf": "PDF", "docx": "Word", "markdown": "Markdown", "html": "HTML", "text": "Text", "csv": "CSV", "xlsx": "Excel"}
 
 
@@ -20,6 +25,42 @@ def as_markdown(text: str) -> str:
     """
     pieces = KEPT_WHOLE.split(text)
     return "".join(piece if index % 2 else _escaped(piece) for index, piece in enumerate(pieces))
+
+
+def answer_as_markdown(text: str) -> str:
+    """An answer as Markdown: rows of a table, which the library keeps as "label: value; label: value", become readable again.
+
+    A row by itself shows each field on a line of its own, several rows with the same labels are a table.
+
+    >>> answer_as_markdown("Alarm: E-17; Remedy: Top up")
+    '**Alarm**: E-17  \\n**Remedy**: Top up'
+    """
+    if "```" in text:
+        return as_markdown(text)
+    pieces: list[str] = []
+    for labels, lines in groupby(text.splitlines(), key=_labels):
+        group = list(lines)
+        if not labels:
+            pieces.append(as_markdown("\n".join(group)))
+        elif len(group) == 1:
+            pieces.append("  \n".join(f"**{_cell(label)}**: {_cell(value)}" for label, value in _fields(group[0])))
+        else:
+            rows = [labels, ["---"] * len(labels), *([value for _, value in _fields(line)] for line in group)]
+            pieces.append("\n".join(f"| {' | '.join(cell if cell == '---' else _cell(cell) for cell in row)} |" for row in rows))
+    return "\n\n".join(pieces)
+
+
+def _labels(line: str) -> tuple[str, ...]:
+    return tuple(label for label, _ in _fields(line)) if is_row(line) else ()
+
+
+def _fields(line: str) -> list[tuple[str, str]]:
+    parts = [part.partition(": ") for part in FIELD_ENDS.split(LIST_MARK.sub("", line).strip())]
+    return [(label.strip(), value.strip()) for label, _, value in parts]
+
+
+def _cell(value: str) -> str:
+    return _escaped(value.replace("**", ""))
 
 
 def _escaped(piece: str) -> str:

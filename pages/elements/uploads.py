@@ -71,6 +71,12 @@ def sweep(home: Path) -> None:
             kept.unlink(missing_ok=True)
 
 
+def are_waiting(home: Path) -> bool:
+    """Whether a file is being added or waits to be."""
+    with frame.data(home) as connection:
+        return bool(_waiting(_listed(connection)))
+
+
 def draw(home: Path) -> None:
     """The list of files that were added since the list was last dismissed; follows them while any is under way."""
     with frame.data(home) as connection:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -22,6 +23,14 @@ def test_every_page_of_an_empty_library_leads_to_adding_documents(visit: Visit) 
     expect(page.get_by_text("The library is empty")).to_be_visible()
     page.get_by_role("link", name="Settings").click()
     expect(page.get_by_text("How sure an instant answer must be")).to_be_visible()
+
+
+def test_no_page_asks_anything_of_the_outside(visit: Visit, app: App) -> None:
+    page, asked = visit(), set[str]()
+    page.on("request", lambda request: asked.add(urlsplit(request.url).hostname or ""))
+    for name in ("", "library", "teach", "review", "insights", "settings"):
+        page.goto(f"{app.address}/{name}", wait_until="networkidle")
+    assert asked - {""} == {urlsplit(app.address).hostname}
 
 
 def test_files_that_cannot_be_added_are_named_with_a_reason_until_dismissed(visit: Visit, app: App) -> None:

@@ -75,3 +75,26 @@ def test_durations_are_said_in_the_unit_that_fits(seconds: float, said: str) -> 
 
 def test_counts_agree_with_their_noun() -> None:
     assert (text.count(1, "page"), text.count(1200, "passage")) == ("1 page", "1,200 passages")
+
+
+def as_html(answer: str) -> str:
+    return MarkdownIt("commonmark").enable("table").render(text.answer_as_markdown(answer))
+
+
+def test_a_row_shows_each_field_on_a_line_of_its_own() -> None:
+    shown = as_html("Characteristic: Mass without oil; Unit: kg; HX 200: 24; Note: a | b * c; d")
+    assert shown.count("<br />") == 3
+    assert "<strong>HX 200</strong>: 24<br />" in shown
+    assert "<strong>Note</strong>: a | b * c; d</p>" in shown
+
+
+def test_rows_with_the_same_labels_are_one_table() -> None:
+    shown = as_html("The alarms are:\nCode: E-17; Meaning: Oil low\nCode: E-18; Meaning: Guard | open\n\nStop at once.")
+    assert shown.startswith("<p>The alarms are:</p>") and shown.strip().endswith("<p>Stop at once.</p>")
+    assert shown.count("<table>") == 1 and shown.count("<tr>") == 3
+    assert "<th>Code</th>" in shown and "<td>Guard | open</td>" in shown
+
+
+def test_what_is_no_row_is_shown_as_any_text() -> None:
+    for answer in ("Wait; note: do not open it.", "1. Stop.\n2. Wait *here*.", "```\nA: 1; B: 2\n```"):
+        assert text.answer_as_markdown(answer) == text.as_markdown(answer)

@@ -151,3 +151,21 @@ def test_a_question_says_the_same_in_the_same_words_only() -> None:
         "How do I replace the filter of E17 at 5 bar?",
     ):
         assert not gates.says_the_same(other, "How do I replace the filter of E17?")
+
+
+@pytest.mark.parametrize(
+    ("asked", "heading", "unit", "named"),
+    [
+        ("what is the spare part number of the suction strainer", "Spare parts", "Part: Spring; HX 200: 4-1140-07; Quantity: 1", False),
+        ("what is the spare part number of the suction strainer", "Spare parts", "Part: Suction strainers; HX 200: 4-2000", True),
+        ("order no. for a seal kit HX 200", "Spare parts", "Part: Spring; HX 200: 4-1140-07; Quantity: 1", False),
+        ("ordering code of the seal kit", "Seal kit", "Ask for 4-2000.", True),
+        ("ordering code of the seal kit", "Filters", "Ask for 4-2000.", False),
+        ("part number", "Spare parts", "Part: Spring; HX 200: 4-1140-07; Quantity: 1", True),
+        ("what does the spring cost", "Spare parts", "Part: Seal; Price: 4 EUR", True),
+        ("number of parts in the order", "Spare parts", "Part: Seal; Price: 4 EUR", True),
+    ],
+)
+def test_an_order_number_is_that_of_the_part_asked_for(asked: str, heading: str, unit: str, named: bool) -> None:
+    assert gates.names_the_part(asked, heading, unit) is named
+    assert (gates.refusal_of_place(asked, heading, unit, unit) == "part") is not named

@@ -66,6 +66,11 @@ def test_a_sentence_comes_with_as_many_around_it_as_fit() -> None:
     assert in_context("Which date?", text, "Write", 3) == ["Write the date on the tag."]  # longer than the limit by itself
 
 
+def test_steps_beside_a_sentence_are_left_out() -> None:
+    text = "1. Stop the pump.\n2. Turn the screw.\nThe valve opens at 210 bar. Seal it.\n1. Start the pump."
+    assert in_context("Which pressure?", text, "210", 60) == ["The valve opens at 210 bar. Seal it."]
+
+
 def test_an_item_of_a_list_comes_with_those_around_it() -> None:
     text = "- Problem: The programmer is slow.\n- Solution: Set low_latency on the port."
     assert in_context("Why is it slow?", text, "slow", 60) == [text]

@@ -11,8 +11,9 @@ from engine.request import Generation, Request
 from kb.library import Library
 from surrogates import bank, gates, interaction, reader, reader_weights, teaching
 from surrogates.pairs import Pair, Quote
+from surrogates.prediction import Prediction
 from surrogates.reader import HEAD_NAMES, distinct
-from surrogates.surrogate import Prediction, Surrogate
+from surrogates.surrogate import Surrogate
 from surrogates.unit_features import NAMES
 from surrogates.wording import Rarity
 
@@ -76,6 +77,29 @@ def test_what_a_question_wants_exactly_is_looked_for_in_each_unit(
     assert reading is not None
     place = next(place for place in reading.places if unit in place.unit)
     assert {name: place.features[NAMES.index(name)] for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("question", "first"),
+    [
+        ("what does alarm E-17 mean", "Code: E-17"),
+        ("E-17", "Code: E-17"),
+        ("the screen shows error e17", "Code: E-17"),
+        ("which parts of the barrel are E-17 and E-18 mixed up for", "E-17 is the temperature"),
+    ],
+)
+def test_a_question_about_a_code_alone_is_answered_with_its_row(word_library: Library, add: Add, question: str, first: str) -> None:
+    add("press.md", PRESS)
+    add(
+        "mixed.md",
+        "# Barrel\n\n## Mixed up alarms\n\nE-17 is the temperature alarm of the nozzle, E-18 the alarm of a zone of the barrel.\n",
+    )
+    teaching.teach(word_library, silent)
+    reading = Surrogate(word_library).reading(question, word_library.search(question))
+    assert reading is not None
+    ranked = reading.quotes()
+    assert ranked[0].text.startswith(first)
+    assert {(quote.passage.id, quote.start) for quote in ranked} == {(place.passage.id, place.span.start) for place in reading.places}
 
 
 def test_a_row_is_shown_whole_and_alone(word_library: Library, add: Add) -> None:

@@ -5,7 +5,8 @@ import pytest
 from engine.request import Generation, Request
 from kb.library import Library
 from surrogates import teaching
-from surrogates.surrogate import Prediction, Surrogate
+from surrogates.prediction import Prediction
+from surrogates.surrogate import Surrogate
 
 Add = Callable[[str, str], int]
 MANUAL = """# Press 40
