@@ -142,10 +142,10 @@ def _read(question: str, hits: Sequence[Hit], resources: Resources, clock: _Cloc
     """The answer that is written from the passages found, or the refusal to write one."""
     reading = resources.surrogate.reading(question, hits)
     if not is_answerable(question, hits, resources.rarity(), reading):
-        return _declined(NOT_FOUND, hits, clock)
+        return _declined(NOT_FOUND, hits, clock, reading)
     ranked = best_units(question, hits, reading, resources)
     if not names_the_part(question, " > ".join(ranked[0].passage.heading), ranked[0].text):
-        return _declined(NOT_FOUND, hits, clock)
+        return _declined(NOT_FOUND, hits, clock, reading)
     if watch.on_stage is not None:
         watch.on_stage("reading the passages")
     return _written(question, hits, ranked, resources, clock, watch)
@@ -273,9 +273,15 @@ def _is_there(quote: Quote, library: Library) -> bool:
     return True
 
 
-def _declined(why: str, hits: Sequence[Hit], clock: _Clock) -> Answer:
-    nearest = tuple(Quote(hit.passage, 0, len(hit.passage.text)).citation() for hit in hits[:NEAREST])
+def _declined(why: str, hits: Sequence[Hit], clock: _Clock, reading: Reading | None = None) -> Answer:
+    nearest = tuple(_nearest(hit.passage, reading).citation() for hit in hits[:NEAREST])
     return Answer(text=why, route="declined", confidence=None, citations=nearest, seconds=clock.stop())
+
+
+def _nearest(passage: Passage, reading: Reading | None) -> Quote:
+    """What of a passage comes nearest to the question as it was read; all of it where it was not."""
+    places = reading.quotes() if reading is not None else []
+    return next((quote for quote in places if quote.passage.id == passage.id), Quote(passage, 0, len(passage.text)))
 
 
 def _place(passage: Passage, quote: str) -> tuple[int, int]:

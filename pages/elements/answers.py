@@ -113,7 +113,7 @@ def _draw_route(answer: Answer, stopped: bool) -> None:
 def draw_citations(
     home: Path, connection: sqlite3.Connection, key: str, citations: Sequence[Citation], *, with_quotes: bool = False
 ) -> None:
-    """A numbered chip for each place, which opens it; `with_quotes` also how the place begins, where there is no answer to read."""
+    """A numbered chip for each place, which opens it; `with_quotes` also what is quoted of it, where there is no answer to read."""
     with st.container(horizontal=not with_quotes, gap="small"):
         for number, place in enumerate(by_place(citations), start=1):
             citation = place[0]
@@ -126,7 +126,7 @@ def draw_citations(
             ):
                 evidence.open_place(home, number, place, standing)
             if with_quotes:
-                st.caption(text.as_label(citation.quote, SNIPPET))
+                st.caption(text.as_label(" · ".join(citation.quote.splitlines()), SNIPPET))
 
 
 def _chip(number: int, citation: Citation, standing: chat.Standing) -> str:

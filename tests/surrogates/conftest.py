@@ -62,11 +62,12 @@ def word_library(home: Path, word_encoder: WordEncoder) -> Iterator[Library]:
 
 @pytest.fixture
 def fit_for_words(monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequence[float]], None]:
-    """Makes the reader's shipped weights those of `WordEncoder`, but for how passages are ranked."""
+    """Makes the reader's shipped weights those of `WordEncoder`, as far as they fit it, but for how passages are ranked."""
 
     def fit(rerank: Sequence[float]) -> None:
         shipped = reader_weights.fitted()
-        own = replace(shipped, rerank=np.asarray(rerank), verifier=Verifier(shipped.verifier.tensors, WordEncoder.name))
+        tensors = shipped.verifier.tensors | {"axes": shipped.verifier.tensors["axes"][: WordEncoder.dimension]}
+        own = replace(shipped, rerank=np.asarray(rerank), verifier=Verifier(tensors, WordEncoder.name))
         monkeypatch.setattr(reader_weights, "fitted", lambda: own)
 
     return fit

@@ -158,6 +158,20 @@ def test_what_is_written_is_written_from_what_reading_ranks_first(word_library: 
     assert {quote.text for quote in ranked} == {quote.text for quote in unread}
 
 
+def test_what_is_declined_shows_what_comes_nearest_in_each_passage(word_library: Library, add: Add, fit_for_words: Fit) -> None:
+    fit_for_words(BY_UNIT)
+    add("pump.md", TABLE)
+    surrogate, question = Surrogate(word_library), "order number of the gauge"  # no row names a gauge
+    with Scheduler(Settings()) as scheduler:
+        given = answer(question, Resources(word_library, surrogate, scheduler))
+    reading = surrogate.reading(question, surrogate.search(question))
+    assert reading is not None
+    assert given.route == "declined"
+    assert given.citations[0].quote == reading.places[0].unit
+    assert given.citations[0].quote.startswith("What: ")
+    assert "\n" not in given.citations[0].quote
+
+
 def test_a_question_is_answered_where_its_passages_cannot_be_kept(
     word_library: Library, add: Add, fit_for_words: Fit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
