@@ -38,6 +38,7 @@ AMBIGUOUS_WITHIN = 0.02
 TWIN_AT_LEAST = 0.75  # cosine with a bank question, from which a question is compared with it word by word
 KNOWN_AT_LEAST = 0.95  # cosine with a bank question about the passage, from which the bank's confidence counts beside the reader's
 PERSON_AT_LEAST = 0.6  # cosine with a question whose answer a person confirmed, from which that answer is weighed
+READ_NOW = 8  # best hits that a question waits for; those behind them are read when idle
 log = logging.getLogger(__name__)
 
 
@@ -60,7 +61,7 @@ class Surrogate:
     def search(self, question: str, collection: str | None = None, limit: int = 10, *, to_read: bool = False) -> list[Hit]:
         """The live search, its best hits in the order of what reading their passages finds; those not read yet stay where they are.
 
-        `to_read` reads them now, which takes some tens of milliseconds each, the first time.
+        `to_read` reads the first `READ_NOW` of them now, which takes some tens of milliseconds each, the first time.
         """
         hits = self.library.search(question, collection, max(limit, RERANKED))
         weights, first = reader_weights.fitted(), hits[:RERANKED]
@@ -72,7 +73,7 @@ class Surrogate:
 
     def _held(self, ids: Sequence[int], *, to_read: bool) -> dict[int, PassageTokens]:
         held = self.interaction.passages(ids)
-        missing = [id_ for id_ in ids if id_ not in held]
+        missing = [id_ for id_ in ids[:READ_NOW] if id_ not in held]
         if not missing or not to_read:
             return held
         try:

@@ -18,7 +18,7 @@ from surrogates.rerank import NAMES, RERANKED, features, rerank
 from surrogates.router import Resources, answer, best_units
 from surrogates.scheduling import Scheduler
 from surrogates.settings import Settings
-from surrogates.surrogate import Surrogate
+from surrogates.surrogate import READ_NOW, Surrogate
 from surrogates.unit_features import Question
 from surrogates.units import spans
 from surrogates.wording import Rarity
@@ -170,6 +170,15 @@ def test_what_is_declined_shows_what_comes_nearest_in_each_passage(word_library:
     assert given.citations[0].quote == reading.places[0].unit
     assert given.citations[0].quote.startswith("What: ")
     assert "\n" not in given.citations[0].quote
+
+
+def test_a_question_waits_for_its_best_passages_alone(word_library: Library, add: Add, fit_for_words: Fit) -> None:
+    fit_for_words([-1.0, 0.0, 0.0, 0.0])
+    add("some.md", "".join(f"# Part {number}\n\nThe valve of part {number} opens at {number} bar.\n\n" for number in range(1, 31)))
+    live = [hit.passage.id for hit in word_library.search("valve of part 5", limit=30)]
+    turned = [hit.passage.id for hit in Surrogate(word_library).search("valve of part 5", limit=30, to_read=True)]
+    assert len(interaction.unread(word_library)) == 30 - READ_NOW
+    assert turned == [*live[READ_NOW - 1 :: -1], *live[READ_NOW:]]
 
 
 def test_a_question_is_answered_where_its_passages_cannot_be_kept(
