@@ -89,7 +89,7 @@ def _spread(questions: Sequence[Asked], count: int) -> list[Asked]:
 
 
 def case(asked: Asked, library: Library, rarity: Rarity) -> Case:
-    """What the router does before it asks the engine, in a library that was not taught."""
+    """What the router does before it asks the engine, where passages cannot be read."""
     passages = list({hit.passage.text: hit.passage for hit in library.search(asked.text, limit=5)}.values())
     ranked = rank_units(asked.text, passages, rarity, library.encoder)
     composed = compose(asked.text, ranked[0])

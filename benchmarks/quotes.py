@@ -4,7 +4,7 @@
 
 Each HOME is a library that was taught (structure is enough), NAME its name in `benchmarks/questions.jsonl` and
 `benchmarks/questions-fitting.jsonl`. Each question that the library answers is put to the search, as it is and in the order of
-`surrogates.rerank`; units of its passages are ranked by `quotes.rank_units`, as in a library that was not taught, and by the reader. Right
+`surrogates.rerank`; units of its passages are ranked by `quotes.rank_units`, as where they cannot be read, and by the reader. Right
 is a quote that holds the facts listed with the question.
 """
 

@@ -112,7 +112,7 @@ def read(
 
     Each passage is a transaction of its own; stopped, the rest is left for the next time.
     """
-    return read_passages(library, unread(library)[:at_most], on_progress, should_stop)
+    return read_passages(library, unread(library, at_most), on_progress, should_stop)
 
 
 def read_passages(
@@ -125,7 +125,7 @@ def read_passages(
     connection, encoder = schema.of(library), library.encoder
     axes = _axes(connection, encoder) if waiting and not _outgrown(connection, encoder) else None
     if waiting and axes is None:
-        axes = _find_axes(connection, encoder, library)
+        axes = _find_axes(connection, encoder)
     for number, passage_id in enumerate(waiting):
         if axes is None or (should_stop is not None and should_stop()):
             return number
@@ -139,11 +139,11 @@ def read_passages(
     return len(waiting)
 
 
-def unread(library: Library) -> list[int]:
-    """The passages without tokens of the library's encoder, oldest first."""
+def unread(library: Library, at_most: int | None = None) -> list[int]:
+    """The passages without tokens of the library's encoder, oldest first, `at_most` so many."""
     rows = schema.of(library).execute(
-        "SELECT id FROM passages WHERE id NOT IN (SELECT passage_id FROM passage_tokens WHERE encoder = ?) ORDER BY id",
-        (library.encoder.name,),
+        "SELECT id FROM passages WHERE id NOT IN (SELECT passage_id FROM passage_tokens WHERE encoder = ?) ORDER BY id LIMIT ?",
+        (library.encoder.name, -1 if at_most is None else at_most),
     )
     return [int(row[0]) for row in rows]
 
@@ -204,14 +204,16 @@ def _outgrown(connection: sqlite3.Connection, encoder: Encoder) -> bool:
     return len(connection.execute("SELECT 1 FROM passages LIMIT ?", (SAMPLED,)).fetchall()) == SAMPLED
 
 
-def _find_axes(connection: sqlite3.Connection, encoder: Encoder, library: Library) -> Vectors:
+def _find_axes(connection: sqlite3.Connection, encoder: Encoder) -> Vectors:
     """The principal axes of the tokens of passages spread over the library, [d, w]; kept for this encoder, those of others are dropped.
 
     Those that another thread found meanwhile from as many are taken instead.
     """
-    passages = list(library.passages())
-    chosen = passages[:: max(1, len(passages) // SAMPLED)][:SAMPLED]
-    vectors = np.concatenate([encoder.tokens([passage.text[:PIECE_CHARACTERS]])[0].vectors for passage in chosen])  # [n, d]
+    ids = [row[0] for row in connection.execute("SELECT id FROM passages ORDER BY id")]
+    chosen = ids[:: max(1, len(ids) // SAMPLED)][:SAMPLED]
+    marks = ",".join("?" * len(chosen))
+    texts = [row[0] for row in connection.execute(f"SELECT text FROM passages WHERE id IN ({marks}) ORDER BY id", chosen)]
+    vectors = np.concatenate([encoder.tokens([text[:PIECE_CHARACTERS]])[0].vectors for text in texts])  # [n, d]
     _, directions = np.linalg.eigh(vectors.T @ vectors)
     axes = np.ascontiguousarray(directions[:, ::-1][:, :WIDTH], np.float32)
     with transaction(connection):

@@ -1,4 +1,4 @@
-"""The live search's passages in a better order, where teaching has read them.
+"""The live search's passages in a better order, where they were read.
 
 One vector stands for a whole passage and hides a row of its table. Here each word of the question looks for its best match in the passage
 and in each unit of it (late interaction, arXiv:2004.12832), and what it finds counts beside the search's own score. The four weights were

@@ -115,7 +115,7 @@ def test_tokens_on_axes_that_another_thread_replaced_are_not_kept(word_library: 
 
 def test_axes_that_another_thread_found_from_as_many_are_taken(word_library: Library, add: Add) -> None:
     add("pump.md", PUMP)
-    known = (word_library.connection, word_library.encoder, word_library)
+    known = (word_library.connection, word_library.encoder)
     others = np.ascontiguousarray(-interaction._find_axes(*known))
     word_library.connection.execute("UPDATE token_axes SET axes = ?", (others.tobytes(),))
     assert np.array_equal(interaction._find_axes(*known), others)

@@ -51,6 +51,11 @@ def names(hits: Sequence[Hit]) -> list[str]:
     return [hit.passage.document for hit in hits]
 
 
+def valves(count: int) -> str:
+    """A document of so many sections, a passage each, that differ in their number alone."""
+    return "".join(f"# Part {number}\n\nThe valve of part {number} opens at {number} bar.\n\n" for number in range(1, count + 1))
+
+
 def test_the_shipped_weights_fit_the_features() -> None:
     weights = reader_weights.fitted().rerank
     assert weights.shape == (len(NAMES),)
@@ -91,7 +96,7 @@ def test_a_row_of_a_table_lifts_its_passage(word_library: Library, add: Add, fit
 
 
 def test_what_was_not_read_keeps_its_place(word_library: Library, add: Add) -> None:
-    add("some.md", "".join(f"# Part {number}\n\nThe valve of part {number} opens at {number} bar.\n\n" for number in range(1, 7)))
+    add("some.md", valves(6))
     interaction.read(word_library)
     question = asked(word_library, "valve of part 5 bar")
     hits = word_library.search(question.text)
@@ -112,7 +117,7 @@ def test_with_another_encoder_the_order_is_the_searchs(word_library: Library, ad
 
 def test_only_the_best_hits_are_put_in_order(word_library: Library, add: Add, fit_for_words: Fit) -> None:
     fit_for_words([-1.0, 0.0, 0.0, 0.0])
-    add("some.md", "".join(f"# Part {number}\n\nThe valve of part {number} opens at {number} bar.\n\n" for number in range(1, 31)))
+    add("some.md", valves(30))
     interaction.read(word_library)
     live = [hit.passage.id for hit in word_library.search("valve of part 5", limit=30)]
     assert len(live) == 30
@@ -174,7 +179,7 @@ def test_what_is_declined_shows_what_comes_nearest_in_each_passage(word_library:
 
 def test_a_question_waits_for_its_best_passages_alone(word_library: Library, add: Add, fit_for_words: Fit) -> None:
     fit_for_words([-1.0, 0.0, 0.0, 0.0])
-    add("some.md", "".join(f"# Part {number}\n\nThe valve of part {number} opens at {number} bar.\n\n" for number in range(1, 31)))
+    add("some.md", valves(30))
     live = [hit.passage.id for hit in word_library.search("valve of part 5", limit=30)]
     turned = [hit.passage.id for hit in Surrogate(word_library).search("valve of part 5", limit=30, to_read=True)]
     assert len(interaction.unread(word_library)) == 30 - READ_NOW
